@@ -1,0 +1,111 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the Makefile calls: environments, checks, and the programs that a person watches."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from tests.tools import checks, environments, programs, running
+from tests.tools.checks import Check
+from tests.tools.environments import Environment, NoInterpreter
+from tests.tools.running import Outcome, Result
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.tools", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    setup = commands.add_parser("setup", help="make virtual environments")
+    setup.add_argument("names", nargs="+", choices=environments.ALL, metavar="ENVIRONMENT")
+    check = commands.add_parser("check", help="run checks; without names, all of them")
+    check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
+    check.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    for name in ("demo", "fleet", "release-notes"):
+        program = commands.add_parser(name, help=f"run the {name}")
+        program.add_argument("arguments", nargs="*")
+    integration = commands.add_parser("integration", help="run integration targets")
+    integration.add_argument("--leg", choices=checks.LEGS, required=True)
+    integration.add_argument("arguments", nargs="*")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "check" and (unknown := set(chosen.names) - set(checks.ALL)):
+        parser.error(f"no such check: {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def prepare(wanted: Iterable[Environment]) -> dict[str, str]:
+    """Make the environments; returns, by name, why some could not be made."""
+    missing = {}
+    for environment in wanted:
+        try:
+            environments.ensure(environment)
+        except NoInterpreter as error:
+            missing[environment.name] = str(error)
+    return missing
+
+
+def run(selected: Sequence[Check], jobs: int) -> list[Result]:
+    wanted = {environment.name: environment for c in selected for environment in c.environments}
+    missing = prepare(wanted.values())
+    possible, results = list[Check](), list[Result]()
+    for check in selected:
+        reasons = [f"{e.name}: {missing[e.name]}" for e in check.environments if e.name in missing]
+        if reasons:
+            results.append(impossible(check, "; ".join(reasons)))
+        else:
+            possible.append(check)
+    return running.run_all(possible, jobs) + results
+
+
+def impossible(check: Check, reason: str) -> Result:
+    """Not run is a failure where the checks decide about a change."""
+    outcome = Outcome.FAILED if os.environ.get("CI") else Outcome.NOT_RUN
+    return Result(check, outcome, 0.0, remark=f"NOT RUN: {reason}")
+
+
+def setup(names: Sequence[str]) -> int:
+    missing = prepare(environments.ALL[name] for name in names)
+    for name, reason in missing.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def check(names: Sequence[str], jobs: int) -> int:
+    start = time.monotonic()
+    selected = [check for name, check in checks.ALL.items() if not names or name in names]
+    results = run(selected, jobs)
+    print(f"\n{time.monotonic() - start:.0f} s in all\n{running.summary(results)}", flush=True)
+    return 1 if any(result.outcome is Outcome.FAILED for result in results) else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    chosen = parse(arguments)
+    match chosen.command:
+        case "setup":
+            return setup(chosen.names)
+        case "check":
+            return check(chosen.names, chosen.jobs)
+        case "demo":
+            return programs.demo(chosen.arguments)
+        case "fleet":
+            return programs.fleet(chosen.arguments)
+        case "release-notes":
+            return programs.release_notes(chosen.arguments)
+        case _:
+            return programs.integration(chosen.leg, chosen.arguments)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except NoInterpreter as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"failed: {' '.join(map(str, error.cmd))}")

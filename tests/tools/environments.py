@@ -1,0 +1,165 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual environments: made once, made again when what they hold is to change."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tools import interpreters
+from tests.tools.places import ENVIRONMENTS, REQUIREMENTS
+
+ANY_PYTHON = ("3.11", "3.12", "3.13", "3.14")
+# Changes when the way of making an environment does, so that existing ones are made again.
+RECIPE = "1"
+
+
+class NoInterpreter(Exception):
+    """No Python of a version that the environment needs is on this machine."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    name: str
+    pythons: tuple[str, ...]
+    """Versions it can be made with, the best first."""
+    requirements: tuple[str, ...]
+    without_dependencies: tuple[str, ...] = ()
+    """Requirement files that are installed with --no-deps."""
+
+    @property
+    def folder(self) -> Path:
+        return ENVIRONMENTS / self.name
+
+    @property
+    def python(self) -> Path:
+        return self.program("python")
+
+    def program(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    @property
+    def stamp(self) -> Path:
+        return ENVIRONMENTS / f"{self.name}.stamp"
+
+    def site_packages(self) -> Path:
+        return next(self.folder.glob("lib/python3*/site-packages"))
+
+
+FLOOR = Environment(
+    name="floor",
+    pythons=("3.11", "3.12"),
+    requirements=("floor.txt", "testing.txt"),
+    without_dependencies=("floor-collections.txt",),
+)
+FLOOR_MODULES = Environment(
+    name="floor-modules",
+    pythons=("3.9", "3.10", "3.11", "3.12"),
+    requirements=("floor-modules.txt",),
+)
+ANSIBLE12 = Environment(
+    name="ansible12",
+    pythons=("3.11", "3.12", "3.13"),
+    requirements=("ansible12.txt", "testing.txt"),
+)
+ANSIBLE14 = Environment(
+    name="ansible14",
+    pythons=("3.14", "3.13", "3.12"),
+    requirements=("ansible14.txt", "testing.txt"),
+)
+EMULATOR = Environment(
+    name="emulator", pythons=ANY_PYTHON, requirements=("emulator.txt", "testing.txt")
+)
+TOOLS = Environment(name="tools", pythons=ANY_PYTHON, requirements=("tools.txt",))
+
+ALL = {
+    environment.name: environment
+    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS)
+}
+
+
+def ensure(environment: Environment) -> None:
+    """Make the environment unless it stands as its requirements say.
+
+    The stamp is written last and removed first: an interrupted installation starts over.
+    """
+    interpreter = interpreters.find(environment.pythons)
+    if interpreter is None:
+        wanted = " or ".join(environment.pythons)
+        raise NoInterpreter(f"no Python {wanted} was found in PATH or under pyenv")
+    with _locked(environment):
+        wanted = _fingerprint(environment, interpreter)
+        if environment.stamp.exists() and environment.stamp.read_text() == wanted:
+            return
+        print(f"environment {environment.name}: installing with {interpreter}", flush=True)
+        environment.stamp.unlink(missing_ok=True)
+        shutil.rmtree(environment.folder, ignore_errors=True)
+        _create(interpreter, environment)
+        _install(environment)
+        environment.stamp.write_text(wanted)
+
+
+@contextmanager
+def _locked(environment: Environment) -> Iterator[None]:
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with open(ENVIRONMENTS / f"{environment.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fingerprint(environment: Environment, interpreter: Path) -> str:
+    # The folder is part of it because scripts in a virtual environment name it.
+    parts = [RECIPE, str(environment.folder), str(interpreter.resolve())]
+    parts += [_text(name) for name in environment.requirements]
+    parts += ["--no-deps", *(_text(name) for name in environment.without_dependencies)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _text(requirement_file: str) -> str:
+    return (REQUIREMENTS / requirement_file).read_text()
+
+
+def _create(interpreter: Path, environment: Environment) -> None:
+    make = [str(interpreter), "-m", "venv"]
+    if _quietly([*make, str(environment.folder)]):
+        return
+    # Debian ships ensurepip in a package of its own; the pip of the running Python will do.
+    shutil.rmtree(environment.folder, ignore_errors=True)
+    _run([*make, "--without-pip", str(environment.folder)])
+
+
+def _install(environment: Environment) -> None:
+    if _quietly([str(environment.python), "-m", "pip", "--version"]):
+        pip = [str(environment.python), "-m", "pip"]
+    else:
+        pip = [sys.executable, "-m", "pip", "--python", str(environment.python)]
+    install = [*pip, "install", "-qq", "--disable-pip-version-check"]
+    _run([*install, *_requirement_options(environment.requirements)])
+    if environment.without_dependencies:
+        _run([*install, "--no-deps", *_requirement_options(environment.without_dependencies)])
+
+
+def _requirement_options(names: Sequence[str]) -> list[str]:
+    return [part for name in names for part in ("-r", str(REQUIREMENTS / name))]
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def _quietly(command: Sequence[str]) -> bool:
+    return (
+        subprocess.run(
+            command, check=False, stdin=subprocess.DEVNULL, capture_output=True
+        ).returncode
+        == 0
+    )

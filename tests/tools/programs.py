@@ -1,0 +1,67 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs of the project that a person watches: the demo, the fleet run, integration targets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from tests.tools import environments, surroundings
+from tests.tools.checks import LEGS
+from tests.tools.environments import (
+    ANSIBLE12,
+    ANSIBLE14,
+    EMULATOR,
+    FLOOR,
+    FLOOR_MODULES,
+    TOOLS,
+    Environment,
+    NoInterpreter,
+)
+from tests.tools.places import ROOT
+
+
+def demo(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.demo", arguments)
+
+
+def fleet(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.fleet", arguments)
+
+
+def integration(leg_name: str, arguments: Sequence[str]) -> int:
+    leg = LEGS[leg_name]
+    needed = [leg, EMULATOR, *([FLOOR_MODULES] if leg is FLOOR else [])]
+    for environment in needed:
+        environments.ensure(environment)
+    command = [leg.python, "-m", "tests.integration.run", "--leg", leg_name, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, env=os.environ.copy()).returncode
+
+
+def release_notes(arguments: Sequence[str]) -> int:
+    """Move the changelog's fragments into the release that galaxy.yml names."""
+    for environment in (TOOLS, ANSIBLE12):
+        environments.ensure(environment)
+    command = [TOOLS.program("antsibull-changelog"), "release", *arguments]
+    variables = surroundings.for_ansible(TOOLS)
+    return subprocess.run(command, cwd=ROOT, check=False, env=variables).returncode
+
+
+def _any_leg() -> Environment:
+    """The first leg that this machine has a Python for."""
+    environments.ensure(EMULATOR)
+    try:
+        environments.ensure(ANSIBLE12)
+    except NoInterpreter:
+        environments.ensure(ANSIBLE14)
+        return ANSIBLE14
+    return ANSIBLE12
+
+
+def _python(leg: Environment, module: str, arguments: Sequence[str]) -> int:
+    variables = surroundings.for_ansible(leg) | surroundings.for_pytest()
+    command = [leg.python, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, env=variables).returncode
