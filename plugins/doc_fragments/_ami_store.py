@@ -1,0 +1,49 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This fragment is private to the collection and may change at any time.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # How a run over many AMIs waits.
+    DOCUMENTATION = r"""
+options:
+  wait:
+    description:
+      - Whether to wait until every AMI has ended, well or not.
+      - With V(false), what AWS lets start at once is started, the rest is returned as
+        C(NotStarted), and running the
+        same task again continues.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How long to wait, in seconds, for the whole run.
+      - When it has passed, the task fails and says which AMI is where; AWS goes on, and running the
+        same task again
+        picks everything up.
+      - AWS accepts 50 starts at once and then one per 10 seconds; the task warns when that alone
+        takes longer.
+    type: int
+    default: 7200
+"""
+
+    # The bucket, as every call to S3 and EC2 sees it.
+    BUCKET = r"""
+options:
+  bucket:
+    description:
+      - The name of the S3 bucket, a plain general-purpose bucket in the Region of the call.
+      - Paths, ARNs and access points are refused, see O(prefix) for paths.
+    type: str
+    required: true
+  expected_bucket_owner:
+    description:
+      - The id of the account that must own the bucket, 12 digits in quotes.
+      - It is checked before anything else and sent with every request to S3.
+      - CreateStoreImageTask and CreateRestoreImageTask themselves take no such condition.
+    type: str
+"""

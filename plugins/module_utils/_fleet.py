@@ -1,0 +1,274 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many AMIs at once: look, decide, start at the speed AWS allows, wait, lose nothing.
+
+Knows neither EC2 nor S3: an Operation looks and acts, a Clock gives the time. The way of one entry:
+
+    UNSURE ──observe──► READY ──start──► RUNNING ──look, survey──► DONE
+       ▲  │               │                 │
+       │  ├──► HELD ──────┤                 └────────────────────► FAILED
+       │  └──► DONE, FAILED
+       └── an answer that only a new look can explain
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from enum import Enum
+
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    CREDENTIAL_CODES,
+    AmiStoreError,
+    Answer,
+    Reply,
+    error_text,
+    is_transient,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
+    FIRST_SURVEY_INTERVAL,
+    PATIENCE,
+    Clock,
+    CreateRate,
+    Limits,
+    admits,
+    look_interval,
+    shortest_duration,
+    survey_interval,
+)
+
+RETRY_AFTER_REFUSAL = 60.0
+SHORTEST_PAUSE = 0.05
+
+
+class Phase(Enum):
+    """Where an entry stands in this run."""
+
+    UNSURE = "to be looked at"
+    READY = "to be started"
+    HELD = "waits for a task that somebody else started"
+    RUNNING = "in progress at AWS"
+    DONE = "done"
+    FAILED = "failed"
+
+
+OPEN_PHASES = (Phase.UNSURE, Phase.READY, Phase.HELD, Phase.RUNNING)
+
+
+@dataclass
+class Entry:
+    """One AMI's way through a run; `size` in GiB, times by the run's clock."""
+
+    label: str
+    size: int = 0
+    phase: Phase = Phase.UNSURE
+    reason: str = ""
+    changed: bool = False
+    answer_lost: bool = False
+    """A create request was sent whose answer never came."""
+    exists_said: bool = False
+    """AWS has refused a create request because the AMI is in the bucket already."""
+    not_before: float = 0.0
+    refused_at: float | None = None
+    started_at: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        return self.phase in OPEN_PHASES
+
+    def fail(self, reason: str) -> None:
+        self.phase = Phase.FAILED
+        self.reason = reason
+
+
+E = t.TypeVar("E", bound=Entry)
+E_contra = t.TypeVar("E_contra", bound=Entry, contravariant=True)
+
+
+class Operation(t.Protocol[E_contra]):
+    """What the engine needs of storing or restoring."""
+
+    foreign_tasks: int
+    """Tasks of others that were in progress in this account when last surveyed."""
+    foreign_size: int
+    """Their size in GiB, as far as known."""
+
+    def observe(self, entries: t.Sequence[E_contra]) -> None:
+        """Look afresh and decide: leaves no entry UNSURE."""
+
+    def start(self, entry: E_contra) -> Reply:
+        """Send the create request once; record what an accepted one gave."""
+
+    def look(self, entries: t.Sequence[E_contra]) -> None:
+        """Look cheaply which RUNNING entries have ended."""
+
+    def survey(self, entries: t.Sequence[E_contra]) -> None:
+        """Ask for progress, failures, and the work of others; entries that need a new decision
+        become UNSURE.
+        """
+
+
+class Fleet(t.Generic[E]):
+    """Brings the entries of one task to an end, or as far as `deadline` allows."""
+
+    def __init__(
+        self,
+        operation: Operation[E],
+        entries: t.Sequence[E],
+        limits: Limits,
+        clock: Clock,
+        deadline: float,
+    ) -> None:
+        self._operation = operation
+        self._entries = entries
+        self._limits = limits
+        self._clock = clock
+        self._deadline = deadline
+        self._rate = CreateRate(limits.create_rate)
+        self._begun = self._looked_at = self._surveyed_at = self._last_in_flight = clock.now()
+        self._answers: list[str] = []
+        self.shortest_duration = 0.0
+        """Seconds that AWS's request rate alone needs for the starts of this run."""
+
+    def run(self, wait: bool) -> None:
+        """Start what may start; with `wait`, go on until all have ended or the deadline has passed.
+
+        :raises AmiStoreError: when no further call can succeed; the entries tell how far it came.
+        """
+        self._operation.observe(self._entries)
+        self._begun = self._looked_at = self._surveyed_at = self._last_in_flight = self._clock.now()
+        self.shortest_duration = shortest_duration(len(self._with(Phase.READY)), self._limits)
+        self._advance()
+        while wait and self._with(*OPEN_PHASES) and self._clock.now() < self._deadline:
+            now = self._clock.now()
+            self._clock.sleep(min(self._pause(now), self._deadline - now))
+            self._look()
+            self._advance()
+
+    def _with(self, *phases: Phase) -> list[E]:
+        return [entry for entry in self._entries if entry.phase in phases]
+
+    def _advance(self) -> None:
+        """Decide on what is unsure, start what may start, decide on what that made unsure."""
+        self._observe_unsure()
+        self._start_ready()
+        self._observe_unsure()
+        self._lose_patience()
+
+    def _observe_unsure(self) -> None:
+        unsure = self._with(Phase.UNSURE)
+        if unsure:
+            self._tolerate(lambda: self._operation.observe(unsure))
+
+    def _start_ready(self) -> None:
+        for entry in self._with(Phase.READY):
+            now = self._clock.now()
+            if now >= self._deadline:
+                return
+            if self._rate.delay(now) > 0:
+                self._give_up_when_denied()
+                return
+            if now >= entry.not_before and self._admitted(entry):
+                self._start(entry)
+
+    def _admitted(self, entry: E) -> bool:
+        running = self._with(Phase.RUNNING)
+        size = sum(other.size for other in running) + self._operation.foreign_size
+        return admits(self._limits, size, entry.size, bool(running or self._operation.foreign_size))
+
+    def _start(self, entry: E) -> None:
+        try:
+            reply = self._operation.start(entry)
+        except AnsibleAWSError as error:
+            entry.fail(error_text(error))
+            return
+        now = self._clock.now()
+        self._rate.spend(now)
+        self._answers.append(reply.code)
+        if reply.answer is Answer.ACCEPTED:
+            self._rate.settle()
+            entry.phase = Phase.RUNNING
+            entry.changed = True
+            entry.reason = ""
+            entry.started_at = now
+        elif reply.answer is Answer.FAILED:
+            entry.fail(reply.text)
+            if reply.code in CREDENTIAL_CODES:
+                raise AmiStoreError(f"AWS no longer accepts the credentials: {reply.text}")
+        else:
+            entry.reason = reply.text
+            self._put_off(entry, reply, now)
+
+    def _put_off(self, entry: E, reply: Reply, now: float) -> None:
+        if reply.answer is Answer.THROTTLED:
+            self._rate.empty(now)
+        elif reply.answer is Answer.REFUSED:
+            self._rate.back_off(now)
+            entry.not_before = now + RETRY_AFTER_REFUSAL
+            entry.refused_at = now if entry.refused_at is None else entry.refused_at
+        else:
+            entry.phase = Phase.UNSURE
+            entry.exists_said |= reply.answer is Answer.EXISTS
+            entry.answer_lost |= reply.answer is Answer.UNCERTAIN
+            if reply.answer is Answer.UNCERTAIN:
+                self._rate.back_off(now)
+            elif reply.answer is Answer.BUSY:
+                entry.not_before = now + FIRST_SURVEY_INTERVAL
+
+    def _give_up_when_denied(self) -> None:
+        """Spare the user an hour of paced refusals when every one so far was for want of the
+        right.
+        """
+        if self._answers and set(self._answers) == {"UnauthorizedOperation"}:
+            words = next(entry.reason for entry in self._entries if entry.phase is Phase.FAILED)
+            for entry in self._with(Phase.READY):
+                entry.fail(
+                    f"not tried, since AWS refused the right to the {len(self._answers)} before"
+                    f" it: {words}"
+                )
+
+    def _lose_patience(self) -> None:
+        """Take a refusal of unknown cause as final once nothing that could cause it has been in
+        flight for long.
+        """
+        now = self._clock.now()
+        if self._with(Phase.RUNNING) or self._operation.foreign_tasks:
+            self._last_in_flight = now
+        for entry in self._with(Phase.READY):
+            if entry.refused_at is None:
+                continue
+            if now - max(entry.refused_at, self._last_in_flight) >= PATIENCE:
+                entry.fail(entry.reason)
+
+    def _look(self) -> None:
+        now = self._clock.now()
+        if now - self._surveyed_at >= survey_interval(now - self._begun):
+            self._surveyed_at = now
+            self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
+        running = self._with(Phase.RUNNING)
+        if running and now - self._looked_at >= look_interval(now - self._begun):
+            self._looked_at = now
+            self._tolerate(lambda: self._operation.look(running))
+
+    def _pause(self, now: float) -> float:
+        """Return the time until the next thing that can be done."""
+        waited = now - self._begun
+        events = [self._surveyed_at + survey_interval(waited) - now]
+        if self._with(Phase.RUNNING):
+            events.append(self._looked_at + look_interval(waited) - now)
+        for entry in self._with(Phase.READY):
+            if self._admitted(entry):
+                events.append(max(self._rate.delay(now), entry.not_before - now))
+        return max(min(events), SHORTEST_PAUSE)
+
+    def _tolerate(self, look: t.Callable[[], None]) -> None:
+        """Let a look fail for a passing reason: the next one comes."""
+        try:
+            look()
+        except AnsibleAWSError as error:
+            if not is_transient(error):
+                raise

@@ -1,0 +1,141 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How fast AWS lets us go: request rates, work in flight, how often to look, until when. Times in
+seconds.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import typing as t
+from dataclasses import dataclass
+
+
+class Clock(t.Protocol):
+    """Time, handed in so that a fleet can be run in virtual time."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock, immune to being set."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A token bucket of AWS: so many requests at once, then one per `seconds_per_request`."""
+
+    burst: int
+    seconds_per_request: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What AWS allows one account for one operation."""
+
+    create_rate: Rate
+    in_flight: int
+    """GiB; a task is admitted while the running total stays at or below it."""
+
+
+# https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+CREATE_RATE = Rate(burst=50, seconds_per_request=10.0)
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-store-restore.html#limits-ami-store-
+# restore
+STORE_LIMITS = Limits(CREATE_RATE, in_flight=1200)
+RESTORE_LIMITS = Limits(CREATE_RATE, in_flight=600)
+
+# DescribeStoreImageTasks refills one request per 2 s for the whole account: leave nearly all of it
+# to others.
+FIRST_SURVEY_INTERVAL = 30.0
+LONGEST_SURVEY_INTERVAL = 60.0
+FIRST_LOOK_INTERVAL = 2.0
+LONGEST_LOOK_INTERVAL = 30.0
+
+LONGEST_BACK_OFF = 60.0
+# A refusal of unknown cause is taken as final after this long with nothing in flight in the
+# account.
+PATIENCE = 600.0
+
+
+class CreateRate:
+    """Our own count of AWS's token bucket, never ahead of AWS's: its refill is counted from the
+    first answer.
+    """
+
+    def __init__(self, rate: Rate, jitter: t.Callable[[], float] = random.random) -> None:
+        self._rate = rate
+        self._jitter = jitter
+        self._tokens = float(rate.burst)
+        self._counted_at: float | None = None
+        self._blocked_until = 0.0
+        self._setbacks = 0
+
+    def delay(self, now: float) -> float:
+        """Return how long to wait before the next request."""
+        self._refill(now)
+        missing = max(0.0, 1.0 - self._tokens) * self._rate.seconds_per_request
+        return max(missing, self._blocked_until - now, 0.0)
+
+    def spend(self, now: float) -> None:
+        """Count a request that was just answered."""
+        self._refill(now)
+        self._counted_at = now
+        self._tokens -= 1.0
+
+    def settle(self) -> None:
+        """Count an accepted request: the way is free again."""
+        self._setbacks = 0
+
+    def back_off(self, now: float) -> None:
+        """Count a setback: wait longer each time, by chance, since others of the account wait
+        too.
+        """
+        self._setbacks += 1
+        longest = min(
+            self._rate.seconds_per_request * 2.0 ** (self._setbacks - 1), LONGEST_BACK_OFF
+        )
+        self._blocked_until = now + longest * (0.5 + self._jitter() / 2.0)
+
+    def empty(self, now: float) -> None:
+        """Count a throttled request: whatever we thought, the bucket is empty."""
+        self._refill(now)
+        self._tokens = min(self._tokens, 0.0)
+        self.back_off(now)
+
+    def _refill(self, now: float) -> None:
+        if self._counted_at is not None:
+            refilled = (now - self._counted_at) / self._rate.seconds_per_request
+            self._tokens = min(float(self._rate.burst), self._tokens + refilled)
+            self._counted_at = now
+
+
+def shortest_duration(starts: int, limits: Limits) -> float:
+    """Return how long AWS needs at least to accept that many starts."""
+    return max(0, starts - limits.create_rate.burst) * limits.create_rate.seconds_per_request
+
+
+def admits(limits: Limits, running: int, size: int, anything_in_flight: bool) -> bool:
+    """Tell whether a task of `size` GiB may start now; alone it may exceed the limit."""
+    return not anything_in_flight or running + size <= limits.in_flight
+
+
+def look_interval(elapsed: float) -> float:
+    """Return the pause between two looks for finished work: a tenth of the time already waited."""
+    return min(max(elapsed / 10.0, FIRST_LOOK_INTERVAL), LONGEST_LOOK_INTERVAL)
+
+
+def survey_interval(elapsed: float) -> float:
+    """Return the pause between two questions about the work in progress."""
+    return min(max(elapsed / 20.0, FIRST_SURVEY_INTERVAL), LONGEST_SURVEY_INTERVAL)

@@ -1,0 +1,543 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Restore AMIs: what is observed, what is decided about it, what is done."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ansible_collections.amazon.aws.plugins.module_utils.ec2 import (
+    delete_snapshot,
+    deregister_image,
+)
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
+
+from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    Answer,
+    InputError,
+    Reply,
+    error_text,
+    is_forbidden,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
+from ansible_collections.amistore.aws.plugins.module_utils._images import (
+    FAILED_STATES,
+    PENDING_STATES,
+    Image,
+    Snapshot,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
+    PROOF_TAG_PREFIX,
+    clean_bucket,
+    clean_bucket_owner,
+    clean_image_name,
+    manifest_key,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest, ManifestError
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
+    Bucket,
+    StoredObject,
+)
+
+LOCATION_TAG = f"{PROOF_TAG_PREFIX}stored-image"
+ETAG_TAG = f"{PROOF_TAG_PREFIX}etag"
+
+
+class Action(Enum):
+    """What to do about one stored image."""
+
+    KEEP = "keep"
+    ATTACH = "attach"
+    START = "start"
+    REPLACE = "deregister, then start"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action with the reason that the user reads."""
+
+    action: Action
+    reason: str = ""
+
+
+def proof_of(bucket: str, stored: StoredObject) -> dict[str, str]:
+    """Return the tags that prove which stored image an AMI was restored from."""
+    return {LOCATION_TAG: f"{bucket}/{stored.key}", ETAG_TAG: stored.etag}
+
+
+def proves(image: Image, proof: t.Mapping[str, str]) -> bool:
+    """Tell whether an AMI of this account carries this very proof."""
+    return all(image.tags.get(key) == value for key, value in proof.items())
+
+
+def decide(holder: Image | None, proof: t.Mapping[str, str], adopt: bool = False) -> Decision:
+    """Decide about one stored image from the AMI that holds the wanted name; the top row counts.
+
+    | this account's AMI of that name       | decision                             |
+    |---------------------------------------|--------------------------------------|
+    | none, or deregistered                 | start                                |
+    | ours, pending or transient            | attach                               |
+    | ours, available                       | keep; reconcile tags                 |
+    | ours, failed, error or invalid        | deregister with its snapshots, start |
+    | ours, disabled or anything else       | error saying so                      |
+    | no proof or another, available, adopt | keep                                 |
+    | no proof or another                   | error naming it                      |
+
+    :param holder: the AMI that holds the name, None where none does; deregistered ones are not
+    observed.
+    :param proof: the tags that an AMI restored from this stored image carries.
+    """
+    if holder is None:
+        return Decision(Action.START)
+    if not proves(holder, proof):
+        return _decide_stranger(holder, proof, adopt)
+    if holder.state in PENDING_STATES:
+        return Decision(Action.ATTACH)
+    if holder.state == "available":
+        return Decision(Action.KEEP)
+    if holder.state in FAILED_STATES:
+        return Decision(Action.REPLACE)
+    return Decision(
+        Action.FAIL,
+        f"it was restored as {holder.image_id}, which is in state {holder.state!r} now. Enable or"
+        " deregister it, or give"
+        " another name",
+    )
+
+
+def _decide_stranger(holder: Image, proof: t.Mapping[str, str], adopt: bool) -> Decision:
+    other = holder.tags.get(LOCATION_TAG)
+    if other is None:
+        told = "carries no proof of a restore"
+    elif other == proof[LOCATION_TAG]:
+        told = "was restored from an earlier object under this key (another ETag)"
+    else:
+        told = f"was restored from s3://{other}"
+    if adopt and holder.state == "available":
+        return Decision(Action.KEEP)
+    advice = "give another name, or set adopt: true if that AMI is the one you want"
+    if holder.state != "available":
+        advice = "give another name, or deregister it yourself if nobody needs it"
+    return Decision(
+        Action.FAIL,
+        f"the name {holder.name!r} is taken by {holder.image_id} ({holder.state}), which {told}:"
+        f" {advice}",
+    )
+
+
+@dataclass
+class RestoreEntry(Entry):
+    """One stored image on its way back to an AMI, and what is known about it."""
+
+    object_key: str = ""
+    name: str | None = None
+    tags: t.Mapping[str, str] | None = None
+    snapshot_tags: t.Mapping[str, str] | None = None
+    stored: StoredObject | None = None
+    manifest: Manifest | None = None
+    image: Image | None = None
+    image_id: str | None = None
+    adopted: bool = False
+    """An AMI without proof that the user accepts; it must never look proved."""
+    failed_image: Image | None = None
+    """Ours, failed, holding the name: goes before the start."""
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    tag_changes: dict[str, tuple[dict[str, str], dict[str, str]]] = field(default_factory=dict)
+    """Tags before and after, by AMI or snapshot id."""
+
+    @property
+    def state(self) -> str:
+        """The AMI's state as AWS names it."""
+        if self.image is not None:
+            return self.image.state
+        return "pending" if self.image_id else "NotStarted"
+
+    @property
+    def progress(self) -> int:
+        """Percent, by the snapshots' sizes; 100 once the AMI is available."""
+        if self.image is not None and self.image.state == "available":
+            return 100
+        total = sum(snapshot.size for snapshot in self.snapshots.values())
+        done = sum(snapshot.size * snapshot.progress for snapshot in self.snapshots.values())
+        return done // total if total else 0
+
+
+def results(entries: t.Iterable[RestoreEntry], bucket: str) -> list[dict[str, t.Any]]:
+    """Return what the user gets per stored image: one shape in every case."""
+    return [
+        {
+            "object_key": entry.object_key,
+            "bucket": bucket,
+            "image_id": entry.image_id,
+            "name": entry.name,
+            "state": entry.state,
+            "state_reason": entry.reason or None,
+            "snapshot_ids": entry.image.snapshot_ids if entry.image else [],
+            "encrypted": entry.image.encrypted if entry.image else None,
+            "progress_percentage": entry.progress,
+            "changed": entry.changed,
+        }
+        for entry in entries
+    ]
+
+
+def tag_diffs(entries: t.Iterable[RestoreEntry]) -> list[dict[str, t.Any]]:
+    """Return the tags of AMIs and snapshots that differ, in the form of diff mode."""
+    return [
+        {"before_header": resource, "after_header": resource, "before": before, "after": after}
+        for entry in entries
+        for resource, (before, after) in entry.tag_changes.items()
+    ]
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """What the task asks for, checked and clean."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+    purge_tags: bool = False
+    adopt: bool = False
+    allow_unencrypted: bool = False
+    check_mode: bool = False
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any], check_mode: bool) -> RestoreOptions:
+        """Return the options of a task.
+
+        :raises InputError: names the value that is wrong.
+        """
+        return cls(
+            bucket=clean_bucket(params["bucket"]),
+            expected_bucket_owner=clean_bucket_owner(params["expected_bucket_owner"]),
+            purge_tags=params["purge_tags"],
+            adopt=params["adopt"],
+            allow_unencrypted=params["allow_unencrypted"],
+            check_mode=check_mode,
+        )
+
+
+@dataclass
+class RestoreOperation:
+    """Restores AMIs; `ec2_once` is a client that sends each request once."""
+
+    ec2: t.Any
+    ec2_once: t.Any
+    bucket: Bucket
+    options: RestoreOptions
+    warnings: list[str] = field(default_factory=list)
+    foreign_tasks: int = 0
+    foreign_size: int = 0
+    _encrypts: bool | None = None
+    """EBS encryption by default, once asked."""
+
+    # Observe
+
+    def observe(self, entries: t.Sequence[RestoreEntry]) -> None:
+        """Look at the stored images and their manifests, then at the AMIs of those names; decide
+        about each.
+        """
+        for entry in entries:
+            if entry.stored is None:
+                self._see_object(entry)
+        self._refuse_shared_names(entries)
+        known = [entry for entry in entries if entry.phase is Phase.UNSURE]
+        if not known:
+            return
+        self._see_foreign(known)
+        holders = _images.own_images_by_name(self.ec2, [t.cast(str, entry.name) for entry in known])
+        for entry in known:
+            self._decide(entry, holders[t.cast(str, entry.name)])
+
+    def _see_object(self, entry: RestoreEntry) -> None:
+        try:
+            entry.stored = self.bucket.head(entry.object_key)
+            if entry.stored is None:
+                entry.fail(
+                    f"{self.bucket.url(entry.object_key)} does not exist. Check the key and the"
+                    " prefix; if it was deleted from a"
+                    " versioned bucket, remove its delete marker"
+                )
+                return
+            entry.manifest = self._read_manifest(entry)
+            self._name(entry)
+        except AnsibleAWSError as error:
+            entry.fail(error_text(error))
+
+    def _read_manifest(self, entry: RestoreEntry) -> Manifest | None:
+        """Return the manifest; without one, a restore works all the same, given a name."""
+        key = manifest_key(entry.object_key)
+        try:
+            content = self.bucket.read(key)
+            return None if content is None else _manifest.parse(content, self.bucket.url(key))
+        except ManifestError as error:
+            self.warnings.append(
+                f"{entry.label}: {error_text(error)}. The restore goes on without a manifest."
+            )
+        except AnsibleAWSError as error:
+            if not is_forbidden(error):
+                raise
+            self.warnings.append(
+                f"{entry.label}: {error_text(error)}. The restore goes on without a manifest."
+            )
+        return None
+
+    def _name(self, entry: RestoreEntry) -> None:
+        entry.size = entry.manifest.size if entry.manifest else 0
+        entry.name = entry.name or clean_image_name(entry.manifest.name if entry.manifest else None)
+        if entry.name is None:
+            entry.fail(
+                f"no name is given and {self.bucket.url(manifest_key(entry.object_key))} gives"
+                " none. Restore this one with"
+                f" object_key: {entry.object_key!r} and a name"
+            )
+        elif entry.label == entry.object_key:
+            entry.label = f"{entry.object_key} as {entry.name!r}"
+
+    def _refuse_shared_names(self, entries: t.Sequence[RestoreEntry]) -> None:
+        keys: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry.name:
+                keys.setdefault(entry.name, []).append(entry.object_key)
+        shared = [
+            f"{name!r} for {' and '.join(users)}" for name, users in keys.items() if len(users) > 1
+        ]
+        if shared:
+            raise InputError(
+                f"One name for several AMIs: {'; '.join(shared)}. AMI names are unique in an"
+                " account and Region; give each"
+                " its own name through stored_images. Nothing was changed."
+            )
+
+    def _see_foreign(self, entries: t.Sequence[RestoreEntry]) -> None:
+        """Learn what else is being made: other restores count in GiB, anything pending counts as
+        traffic.
+        """
+        ours = {entry.image_id for entry in entries if entry.image_id}
+        pending = [
+            image for image in _images.own_pending_images(self.ec2) if image.image_id not in ours
+        ]
+        self.foreign_tasks = len(pending)
+        self.foreign_size = sum(image.size for image in pending if LOCATION_TAG in image.tags)
+
+    # Decide and act
+
+    def _decide(self, entry: RestoreEntry, holders: t.Sequence[Image]) -> None:
+        stored = t.cast(StoredObject, entry.stored)
+        proof = proof_of(self.bucket.name, stored)
+        holder = next(
+            (image for image in holders if proves(image, proof)), holders[0] if holders else None
+        )
+        decision = decide(holder, proof, self.options.adopt)
+        entry.reason = decision.reason
+        if decision.action is Action.FAIL:
+            entry.fail(decision.reason)
+        elif decision.action is Action.KEEP and holder:
+            entry.adopted = not proves(holder, proof)
+            self._see_image(entry, holder)
+            self._finish(entry)
+        elif decision.action is Action.ATTACH and holder:
+            self._see_image(entry, holder)
+            entry.phase = Phase.RUNNING
+            entry.changed |= entry.answer_lost
+        else:
+            entry.failed_image = holder
+            self._make_ready(entry, stored)
+
+    def _see_image(self, entry: RestoreEntry, image: Image) -> None:
+        entry.image = image
+        entry.image_id = image.image_id
+
+    def _make_ready(self, entry: RestoreEntry, stored: StoredObject) -> None:
+        problem = self._why_not_readable(stored) or self._why_not_encrypted(entry)
+        if problem:
+            entry.fail(problem)
+            return
+        entry.phase = Phase.READY
+        entry.changed |= self.options.check_mode
+
+    def _why_not_readable(self, stored: StoredObject) -> str:
+        if stored.restorable is not False:
+            return ""
+        kind = stored.archive_status or stored.storage_class
+        if stored.thawing:
+            return (
+                f"the object is archived ({kind}) and S3 is bringing it back; run the task again"
+                " when that is done"
+            )
+        return (
+            f"the object is archived ({kind}) and cannot be read. Bring it back first: aws s3api"
+            f" restore-object --bucket {self.bucket.name} --key {stored.key} --restore-request"
+            " Days=7, and run the task again when S3 has done so"
+        )
+
+    def _why_not_encrypted(self, entry: RestoreEntry) -> str:
+        """Return why a restore would bring encrypted disks back in the clear; a restore cannot
+        choose a key.
+        """
+        if entry.manifest and not entry.manifest.has_encrypted_snapshot:
+            return ""
+        if self.options.allow_unencrypted or self._encrypts_by_default():
+            return ""
+        if entry.manifest is None:
+            self.warnings.append(
+                f"{entry.label}: EBS encryption by default is off and no manifest tells whether"
+                " the AMI was encrypted; its disks"
+                " come back unencrypted."
+            )
+            return ""
+        return (
+            "the AMI was encrypted, and EBS encryption by default is off in this Region, so its"
+            " disks would come back"
+            " unencrypted. Turn it on (aws ec2 enable-ebs-encryption-by-default), or set"
+            " allow_unencrypted: true"
+        )
+
+    def _encrypts_by_default(self) -> bool:
+        if self._encrypts is None:
+            self._encrypts = _images.encrypts_by_default(self.ec2)
+        return self._encrypts
+
+    def start(self, entry: RestoreEntry) -> Reply:
+        """Take a failed restore of ours out of the way, then send CreateRestoreImageTask."""
+        if entry.failed_image is not None:
+            self._remove_failed(entry, entry.failed_image)
+        reply = self._create(entry)
+        if reply.answer is Answer.ACCEPTED:
+            entry.image_id = reply.text
+        return reply
+
+    def _create(self, entry: RestoreEntry, dry_run: bool = False) -> Reply:
+        wanted = self._wanted_tags(entry)
+        return _images.start_restore(
+            self.ec2_once,
+            self.bucket.name,
+            entry.object_key,
+            t.cast(str, entry.name),
+            wanted[0],
+            wanted[1],
+            dry_run,
+        )
+
+    def try_permission(self, entry: RestoreEntry) -> Reply:
+        """Ask AWS, without starting anything, whether the caller may start this one."""
+        return self._create(entry, dry_run=True)
+
+    def _remove_failed(self, entry: RestoreEntry, image: Image) -> None:
+        """Remove the AMI and those of its snapshots that carry the same proof."""
+        proof = proof_of(self.bucket.name, t.cast(StoredObject, entry.stored))
+        snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids).values()
+        own = [
+            snapshot.snapshot_id
+            for snapshot in snapshots
+            if all(snapshot.tags.get(key) == value for key, value in proof.items())
+        ]
+        deregister_image(self.ec2, image.image_id)
+        entry.failed_image = None
+        entry.changed = True
+        for snapshot_id in own:
+            try:
+                delete_snapshot(self.ec2, snapshot_id)
+            except AnsibleAWSError as error:
+                self.warnings.append(
+                    f"{entry.label}: {error_text(error)}. The snapshot of the failed restore stays."
+                )
+
+    def _wanted_tags(self, entry: RestoreEntry) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the tags for the AMI and for its snapshots; an adopted AMI gets no proof that it
+        does not have.
+        """
+        proof = (
+            {} if entry.adopted else proof_of(self.bucket.name, t.cast(StoredObject, entry.stored))
+        )
+        image_tags = dict(entry.tags or {})
+        snapshot_tags = image_tags if entry.snapshot_tags is None else dict(entry.snapshot_tags)
+        return image_tags | proof, snapshot_tags | proof
+
+    # Wait
+
+    def look(self, entries: t.Sequence[RestoreEntry]) -> None:
+        """Follow the AMIs' own states; an AMI that is not shown yet proves nothing."""
+        images = _images.images_by_id(self.ec2, [t.cast(str, entry.image_id) for entry in entries])
+        for entry in entries:
+            image = images.get(t.cast(str, entry.image_id))
+            if image is None:
+                continue
+            self._see_image(entry, image)
+            if image.state == "available":
+                self._finish(entry)
+            elif image.state not in PENDING_STATES:
+                entry.fail(
+                    f"the restore as {image.image_id} ended in state {image.state!r}:"
+                    f" {image.state_reason or 'AWS gave no reason'}."
+                    " Running the task again removes that AMI and starts anew"
+                )
+
+    def survey(self, entries: t.Sequence[RestoreEntry]) -> None:
+        """Read the progress from the snapshots, and what else is being made in the account."""
+        self._see_foreign(entries)
+        running = [entry for entry in entries if entry.phase is Phase.RUNNING and entry.image]
+        ids = [
+            snapshot_id
+            for entry in running
+            for snapshot_id in t.cast(Image, entry.image).snapshot_ids
+        ]
+        snapshots = _images.snapshots_by_id(self.ec2, ids)
+        for entry in running:
+            own = t.cast(Image, entry.image).snapshot_ids
+            entry.snapshots = {
+                snapshot_id: snapshots[snapshot_id]
+                for snapshot_id in own
+                if snapshot_id in snapshots
+            }
+
+    # Tags
+
+    def _finish(self, entry: RestoreEntry) -> None:
+        """Bring the tags of an available AMI and its snapshots to what the task asks for."""
+        entry.phase = Phase.DONE
+        entry.changed |= entry.answer_lost
+        image = t.cast(Image, entry.image)
+        try:
+            image_tags, snapshot_tags = self._wanted_tags(entry)
+            self._reconcile(entry, image.image_id, image.tags, image_tags, entry.tags is not None)
+            entry.snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
+            asked = entry.tags is not None or entry.snapshot_tags is not None
+            for snapshot in entry.snapshots.values():
+                self._reconcile(entry, snapshot.snapshot_id, snapshot.tags, snapshot_tags, asked)
+        except AnsibleAWSError as error:
+            entry.fail(f"it is restored as {image.image_id}, but: {error_text(error)}")
+
+    def _reconcile(
+        self,
+        entry: RestoreEntry,
+        resource_id: str,
+        before: t.Mapping[str, str],
+        wanted: t.Mapping[str, str],
+        asked: bool,
+    ) -> None:
+        """Set what is missing or differs; purge, on request, all but AWS's own tags and the
+        proof.
+        """
+        to_set, to_unset = compare_aws_tags(
+            before, wanted, purge_tags=self.options.purge_tags and asked
+        )
+        to_unset = [key for key in to_unset if not key.startswith(PROOF_TAG_PREFIX)]
+        if not to_set and not to_unset:
+            return
+        kept = {key: value for key, value in before.items() if key not in to_unset}
+        entry.tag_changes[resource_id] = (dict(before), kept | dict(to_set))
+        entry.changed = True
+        if self.options.check_mode:
+            return
+        if to_set:
+            _images.set_tags(self.ec2, resource_id, to_set)
+        if to_unset:
+            _images.unset_tags(self.ec2, resource_id, to_unset)

@@ -1,0 +1,649 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Store AMIs: what is observed, what is decided about it, what is done."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+
+from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest, _store_tasks
+from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, Reply, error_text
+from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
+from ansible_collections.amistore.aws.plugins.module_utils._images import Image
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
+    MAX_OBJECT_TAGS,
+    check_location,
+    clean_bucket,
+    clean_bucket_owner,
+    clean_object_tags,
+    clean_prefix,
+    image_key,
+    key_start,
+    manifest_key,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._manifest import (
+    Manifest,
+    ManifestError,
+    Origin,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    StoreTask,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
+    Bucket,
+    Deletion,
+    ObjectForbiddenError,
+    StoredObject,
+)
+
+# Up to here a HEAD per key is cheaper than a listing, which S3 bills like twelve HEADs.
+MOST_HEADS = 20
+# A task that was just accepted may not be listed yet; younger than this, its absence says nothing.
+# Seconds.
+LISTING_GRACE = 60.0
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-store-restore.html#limits-ami-store-
+# restore, in GiB.
+LARGEST_IMAGE = 5000
+NO_REASON = "AWS gave no reason"
+
+
+class Presence(Enum):
+    """What S3 says about a key."""
+
+    THERE = "there"
+    MISSING = "not there"
+    FORBIDDEN = "403"
+
+
+class Action(Enum):
+    """What to do about one AMI."""
+
+    KEEP = "keep"
+    ATTACH = "attach"
+    HOLD = "hold"
+    START = "start"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action with the reason that the user reads."""
+
+    action: Action
+    reason: str = ""
+
+
+def decide(
+    presence: Presence,
+    in_progress: StoreTask | None,
+    bucket: str,
+    key: str,
+    exists_said: bool = False,
+) -> Decision:
+    """Decide about one AMI from what was observed; the top row that fits counts.
+
+    | our key   | store task of this AMI                      | decision                    |
+    |-----------|---------------------------------------------|-----------------------------|
+    | there     | any                                         | keep                        |
+    | 403       | any                                         | error naming the two rights |
+    | not there | InProgress into this key                    | attach, wait                |
+    | not there | InProgress into another key of this bucket  | error naming that key       |
+    | not there | InProgress into another bucket              | hold; start when it ends    |
+    | not there | none, but AWS said "already exists"         | error naming the causes     |
+    | not there | none, Failed, or Completed (object deleted) | start                       |
+
+    :param in_progress: the AMI's task in state InProgress; AWS runs one store per AMI at a time.
+    :param exists_said: AWS has refused a start in this run because the AMI is in the bucket
+    already.
+    """
+    if presence is Presence.THERE:
+        return Decision(Action.KEEP)
+    if presence is Presence.FORBIDDEN:
+        return Decision(
+            Action.FAIL,
+            f"S3 answered 403 for s3://{bucket}/{key}, so whether the AMI is stored is unknown and"
+            " nothing was started."
+            " Grant s3:ListBucket on the bucket and s3:GetObject on the key (and, if another"
+            " account owns the"
+            " bucket, in its bucket policy)",
+        )
+    if in_progress and (in_progress.bucket, in_progress.object_key) == (bucket, key):
+        return Decision(Action.ATTACH)
+    if in_progress and in_progress.bucket == bucket:
+        return Decision(
+            Action.FAIL,
+            f"a store task into s3://{bucket}/{in_progress.object_key} is in progress, and a"
+            " bucket holds one copy of an"
+            f" AMI. Use that key's prefix, or another bucket for {key}",
+        )
+    if in_progress:
+        return Decision(
+            Action.HOLD,
+            f"a store task into s3://{in_progress.bucket}/{in_progress.object_key} is in progress,"
+            " AWS runs one per AMI",
+        )
+    if exists_said:
+        return Decision(
+            Action.FAIL,
+            f"AWS says that the AMI already exists in bucket {bucket}, but s3://{bucket}/{key} is"
+            " not there: the AMI is in"
+            " the bucket under another key, or the key is behind a delete marker. Use the prefix"
+            " under which it lies, or"
+            " remove that object or the delete marker",
+        )
+    return Decision(Action.START)
+
+
+@dataclass
+class StoreEntry(Entry):
+    """One AMI on its way into the bucket, and what is known about it."""
+
+    image_id: str = ""
+    key: str = ""
+    presence: Presence = Presence.MISSING
+    stored: StoredObject | None = None
+    image: Image | None = None
+    task: StoreTask | None = None
+    """This run's task: started or attached to by this run."""
+    older_tasks_until: datetime | None = None
+    """AWS's start time of the newest task that was there before this run's."""
+    observed_before: bool = False
+    completed_unseen: int = 0
+    """How often AWS called this run's task Completed while the object was not there."""
+    manifest_key: str | None = None
+    tags_before: dict[str, str] | None = None
+    tags_after: dict[str, str] | None = None
+    deletion: Deletion | None = None
+
+    def is_this_runs(self, task: StoreTask) -> bool:
+        """Tell whether the task is newer than all that were there before; AWS's clock against
+        AWS's clock.
+        """
+        return self.older_tasks_until is None or task.start_time > self.older_tasks_until
+
+    @property
+    def state(self) -> str:
+        """The state as AWS names it."""
+        if self.stored is not None:
+            return COMPLETED
+        if self.task is not None and self.task.state == FAILED:
+            return FAILED
+        return IN_PROGRESS if self.phase is Phase.RUNNING or self.task else "NotStarted"
+
+
+def results(entries: t.Iterable[StoreEntry], bucket: str) -> list[dict[str, t.Any]]:
+    """Return what the user gets per AMI: one shape in every case."""
+    return [_result(entry, bucket) for entry in entries]
+
+
+def _result(entry: StoreEntry, bucket: str) -> dict[str, t.Any]:
+    task = entry.task
+    percentage = task.progress_percentage if task else None
+    return {
+        "image_id": entry.image_id,
+        "bucket": bucket,
+        "object_key": entry.key,
+        "manifest_key": entry.manifest_key,
+        "state": entry.state,
+        "progress_percentage": 100 if entry.state == COMPLETED else percentage,
+        "failure_reason": entry.reason or None,
+        "task_start_time": task.start_time.isoformat() if task else None,
+        "size": entry.stored.size if entry.stored else None,
+        "version_id": entry.deletion.version_id if entry.deletion else None,
+        "delete_marker": bool(entry.deletion and entry.deletion.delete_marker),
+        "changed": entry.changed,
+    }
+
+
+def tag_diffs(entries: t.Iterable[StoreEntry]) -> list[dict[str, t.Any]]:
+    """Return the object tags that differ, in the form of diff mode."""
+    return [
+        {
+            "before_header": entry.key,
+            "after_header": entry.key,
+            "before": entry.tags_before,
+            "after": entry.tags_after,
+        }
+        for entry in entries
+        if entry.tags_before != entry.tags_after
+    ]
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """What the task asks for, checked and clean."""
+
+    bucket: str
+    prefix: str = ""
+    expected_bucket_owner: str | None = None
+    tags: t.Mapping[str, str] | None = None
+    purge_tags: bool = False
+    manifest: bool = True
+    wait: bool = True
+    check_mode: bool = False
+
+    @classmethod
+    def from_params(cls, params: t.Mapping[str, t.Any], check_mode: bool) -> StoreOptions:
+        """Return the options of a task.
+
+        :raises InputError: names the value that is wrong.
+        """
+        return cls(
+            bucket=clean_bucket(params["bucket"]),
+            prefix=clean_prefix(params["prefix"]),
+            expected_bucket_owner=clean_bucket_owner(params["expected_bucket_owner"]),
+            tags=clean_object_tags(params["tags"]),
+            purge_tags=params["purge_tags"],
+            manifest=params["manifest"],
+            wait=params["wait"],
+            check_mode=check_mode,
+        )
+
+    def check_keys(self, image_ids: t.Iterable[str]) -> None:
+        """Refuse a prefix under which a restore could not be proved."""
+        for image_id in image_ids:
+            check_location(self.bucket, image_key(self.prefix, image_id))
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
+
+
+@dataclass
+class StoreOperation:
+    """Stores AMIs; `ec2_once` is a client that sends each request once."""
+
+    ec2: t.Any
+    ec2_once: t.Any
+    bucket: Bucket
+    options: StoreOptions
+    clock: Clock
+    origin: t.Callable[[str], Origin]
+    """Gives the origin of the stored image with that key."""
+    warnings: list[str] = field(default_factory=list)
+    foreign_tasks: int = 0
+    foreign_size: int = 0
+    _sizes: dict[str, int] = field(default_factory=dict)
+    """GiB by AMI, of the tasks of others."""
+    _manifests: dict[str, Manifest] = field(default_factory=dict)
+    """By object key, the manifests as they lie in the bucket, as far as read or written."""
+
+    def entries(self, image_ids: t.Iterable[str]) -> list[StoreEntry]:
+        return [
+            StoreEntry(
+                label=image_id, image_id=image_id, key=image_key(self.options.prefix, image_id)
+            )
+            for image_id in image_ids
+        ]
+
+    # Observe
+
+    def observe(self, entries: t.Sequence[StoreEntry]) -> None:
+        """Look at S3, then ask EC2 about the AMIs that are not there, then decide about each."""
+        self._see_objects(entries)
+        missing = [entry for entry in entries if entry.presence is Presence.MISSING]
+        in_progress = self._see_tasks(missing) if missing else {}
+        for entry in entries:
+            task = in_progress.get(entry.image_id)
+            decision = decide(entry.presence, task, self.bucket.name, entry.key, entry.exists_said)
+            self._apply(entry, decision, task)
+
+    def _see_objects(self, entries: t.Sequence[StoreEntry]) -> None:
+        listing = (
+            self._list()
+            if len(entries) > max(MOST_HEADS, self.bucket.pages_listed * MOST_HEADS)
+            else None
+        )
+        for entry in entries:
+            try:
+                entry.stored = (
+                    self.bucket.head(entry.key) if listing is None else listing.get(entry.key)
+                )
+                entry.presence = Presence.THERE if entry.stored else Presence.MISSING
+            except ObjectForbiddenError:
+                entry.presence = Presence.FORBIDDEN
+
+    def _list(self) -> dict[str, StoredObject] | None:
+        """Return the stored images under the prefix by key, None where only single keys may be
+        looked at.
+        """
+        try:
+            return {
+                stored.key: stored for stored in self.bucket.list(key_start(self.options.prefix))
+            }
+        except ObjectForbiddenError:
+            return None
+
+    def _see_tasks(self, entries: t.Sequence[StoreEntry]) -> dict[str, StoreTask]:
+        """Learn what runs for these AMIs, what ran last, and what they are; return the tasks in
+        progress.
+        """
+        in_progress = self._tasks_in_progress(entries)
+        fresh = [entry for entry in entries if not entry.observed_before]
+        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in fresh])
+        images = _images.images_by_id(self.ec2, [entry.image_id for entry in fresh])
+        for entry in fresh:
+            entry.observed_before = True
+            entry.image = images.get(entry.image_id)
+            entry.size = entry.image.size if entry.image else 0
+            if entry.image_id in newest:
+                entry.older_tasks_until = newest[entry.image_id].start_time
+        return in_progress
+
+    def _tasks_in_progress(self, entries: t.Sequence[StoreEntry]) -> dict[str, StoreTask]:
+        """Return the account's tasks in progress by AMI; remember how much of it is not this
+        run's.
+        """
+        tasks = {task.image_id: task for task in _store_tasks.list_tasks(self.ec2, [IN_PROGRESS])}
+        ours = {entry.image_id for entry in entries if entry.phase is Phase.RUNNING}
+        foreign = [image_id for image_id in tasks if image_id not in ours]
+        self._learn_sizes(foreign)
+        self.foreign_tasks = len(foreign)
+        self.foreign_size = sum(self._sizes[image_id] for image_id in foreign)
+        return tasks
+
+    def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
+        unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
+        images = _images.images_by_id(self.ec2, unknown)
+        for image_id in unknown:
+            self._sizes[image_id] = images[image_id].size if image_id in images else 0
+
+    # Decide and act
+
+    def _apply(self, entry: StoreEntry, decision: Decision, task: StoreTask | None) -> None:
+        entry.reason = decision.reason
+        if decision.action is Action.FAIL:
+            entry.fail(decision.reason)
+        elif decision.action is Action.KEEP:
+            self._finish(entry)
+        elif decision.action is Action.HOLD:
+            entry.phase = Phase.HELD
+            entry.changed |= self.options.check_mode
+        elif decision.action is Action.ATTACH and task:
+            self._attach(entry, task)
+        else:
+            self._make_ready(entry)
+
+    def _attach(self, entry: StoreEntry, task: StoreTask) -> None:
+        entry.phase = Phase.RUNNING
+        entry.task = task
+        entry.started_at = self.clock.now()
+        if entry.answer_lost and entry.is_this_runs(task):
+            entry.changed = True
+        else:
+            entry.older_tasks_until = task.start_time - timedelta(microseconds=1)
+        self._guard(entry, lambda: self._describe_running(entry))
+
+    def _make_ready(self, entry: StoreEntry) -> None:
+        problem = self._why_not_storable(entry)
+        if problem:
+            entry.fail(problem)
+            return
+        entry.phase = Phase.READY
+        entry.changed |= self.options.check_mode
+
+    def _why_not_storable(self, entry: StoreEntry) -> str:
+        image = entry.image
+        if image is None:
+            return (
+                f"{entry.image_id} is not visible to this account in this Region. Check the id and"
+                " the region; the owner"
+                " must share it with this account, and the Allowed AMIs setting can hide it"
+            )
+        if image.root_device_type != "ebs":
+            return (
+                f"its root device is {image.root_device_type!r}; only EBS-backed AMIs can be stored"
+            )
+        if image.virtualization_type == "paravirtual":
+            return "it is paravirtual; AWS stores only HVM AMIs"
+        if image.state in _images.PENDING_STATES + _images.FAILED_STATES + ("deregistered",):
+            return f"it is in state {image.state!r}; an AMI must be available to be stored"
+        if image.size > LARGEST_IMAGE:
+            self.warnings.append(
+                f"{entry.image_id} has {image.size} GiB of volumes; AWS documents {LARGEST_IMAGE}"
+                " GB as the most it stores."
+            )
+        return ""
+
+    def start(self, entry: StoreEntry) -> Reply:
+        """Send CreateStoreImageTask; describe an accepted one in the manifest at once."""
+        reply = self._create(entry)
+        if reply.answer is Answer.ACCEPTED:
+            if reply.text != entry.key:
+                entry.key = reply.text
+            if self.options.manifest:
+                self._guard(entry, lambda: self._write(entry, self._build(entry)))
+        return reply
+
+    def _create(self, entry: StoreEntry, dry_run: bool = False) -> Reply:
+        options = self.options
+        return _store_tasks.start_store_task(
+            self.ec2_once, entry.image_id, self.bucket.name, options.prefix, options.tags, dry_run
+        )
+
+    def try_permission(self, entry: StoreEntry) -> Reply:
+        """Ask AWS, without starting anything, whether the caller may start this one."""
+        return self._create(entry, dry_run=True)
+
+    # Wait
+
+    def look(self, entries: t.Sequence[StoreEntry]) -> None:
+        """Finish the entries whose object has appeared: the one proof of a completed store."""
+        self._see_objects(entries)
+        for entry in entries:
+            if entry.presence is Presence.THERE:
+                self._finish(entry)
+
+    def survey(self, entries: t.Sequence[StoreEntry]) -> None:
+        """Read progress; free those held whose AMI is no longer being stored; judge those that
+        AWS stopped.
+        """
+        in_progress = self._tasks_in_progress(entries)
+        stopped = []
+        for entry in entries:
+            task = in_progress.get(entry.image_id)
+            if entry.phase is Phase.HELD and task is None:
+                entry.phase = Phase.UNSURE
+            elif entry.phase is Phase.RUNNING and task and self._is_ours(entry, task):
+                entry.task = task
+            elif entry.phase is Phase.RUNNING and self._should_be_listed(entry):
+                stopped.append(entry)
+        if stopped:
+            self._judge(stopped)
+
+    def _is_ours(self, entry: StoreEntry, task: StoreTask) -> bool:
+        return (task.bucket, task.object_key) == (
+            self.bucket.name,
+            entry.key,
+        ) and entry.is_this_runs(task)
+
+    def _should_be_listed(self, entry: StoreEntry) -> bool:
+        return entry.task is not None or self.clock.now() - entry.started_at > LISTING_GRACE
+
+    def _judge(self, entries: t.Sequence[StoreEntry]) -> None:
+        """End the entries that no longer run, on evidence alone: the object, or this run's task
+        record.
+        """
+        self.look(entries)
+        open_entries = [entry for entry in entries if entry.phase is Phase.RUNNING]
+        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in open_entries])
+        elsewhere = []
+        for entry in open_entries:
+            task = newest.get(entry.image_id)
+            if task and self._is_ours(entry, task):
+                self._judge_by(entry, task)
+            elif task and task.bucket != self.bucket.name and entry.is_this_runs(task):
+                elsewhere.append(entry)
+        if elsewhere:
+            self._judge_hidden(elsewhere)
+
+    def _judge_hidden(self, entries: t.Sequence[StoreEntry]) -> None:
+        """Find this run's failed tasks behind newer ones of the same AMIs into other buckets."""
+        failed = _store_tasks.list_tasks(self.ec2, [FAILED], self.bucket.name)
+        for entry in entries:
+            for task in failed:
+                if task.image_id == entry.image_id and self._is_ours(entry, task):
+                    self._judge_by(entry, task)
+                    break
+
+    def _judge_by(self, entry: StoreEntry, task: StoreTask) -> None:
+        entry.task = task
+        if task.state == FAILED:
+            entry.fail(f"the store task failed: {task.failure_reason or NO_REASON}")
+        elif task.state == COMPLETED:
+            # S3 is consistent, EC2's records may lag: believe it when it is said twice.
+            entry.completed_unseen += 1
+            if entry.completed_unseen > 1:
+                entry.fail(
+                    f"AWS calls the store task Completed, but {self.bucket.url(entry.key)} is not"
+                    " there: it was deleted, or it"
+                    " is behind a delete marker. Running the task again stores it again"
+                )
+
+    # Manifest and tags
+
+    def _guard(self, entry: StoreEntry, describe: t.Callable[[], None]) -> None:
+        """Let a manifest fail while AWS stores: it is tried again, and judged, when the object is
+        there.
+        """
+        try:
+            describe()
+        except AnsibleAWSError as error:
+            self.warnings.append(
+                f"{entry.label}: {error_text(error)}. It is tried again when the image is stored."
+            )
+
+    def _finish(self, entry: StoreEntry) -> None:
+        """Bring manifest and tags of a stored image to what the task asks for."""
+        entry.phase = Phase.DONE
+        entry.changed |= entry.answer_lost
+        try:
+            manifest = self._finished_manifest(entry)
+            if self.options.tags is not None:
+                manifest = self._reconcile_tags(entry, self.options.tags, manifest)
+            if manifest and self.options.manifest and manifest != self._manifests.get(entry.key):
+                self._write(entry, manifest)
+        except AnsibleAWSError as error:
+            entry.fail(f"it is stored as {self.bucket.url(entry.key)}, but: {error_text(error)}")
+
+    def _read(self, entry: StoreEntry) -> Manifest | None:
+        """Return the manifest that is there; an unreadable one is left alone, with a warning, and
+        counts as none.
+        """
+        if entry.key not in self._manifests:
+            key = manifest_key(entry.key)
+            content = self.bucket.read(key)
+            if content is None:
+                return None
+            self._manifests[entry.key] = _manifest.parse(content, self.bucket.url(key))
+        entry.manifest_key = manifest_key(entry.key)
+        return self._manifests[entry.key]
+
+    def _finished_manifest(self, entry: StoreEntry) -> Manifest | None:
+        """Return the manifest as it should be, None where there is none and nothing to make one
+        from.
+        """
+        stored = entry.stored
+        if stored is None or not (self.options.manifest or self.options.purge_tags):
+            return None
+        try:
+            manifest = self._read(entry)
+        except ManifestError as error:
+            self.warnings.append(f"{entry.label}: {error}. It is left as it is.")
+            return None
+        if not self.options.manifest:
+            return manifest
+        if manifest is None:
+            manifest = self._build_late(entry)
+        if manifest is None or manifest.etag == stored.etag:
+            return manifest
+        if manifest.etag is not None:
+            self.warnings.append(
+                f"{entry.label}: the manifest describes an object with ETag {manifest.etag}, the"
+                f" stored image has {stored.etag}."
+            )
+            return manifest
+        start_time = entry.task.start_time.isoformat() if entry.task else None
+        return manifest.completed(stored.etag, stored.size, start_time)
+
+    def _build_late(self, entry: StoreEntry) -> Manifest | None:
+        image = entry.image or _images.images_by_id(self.ec2, [entry.image_id]).get(entry.image_id)
+        if image is None:
+            self.warnings.append(
+                f"{entry.label}: {self.bucket.url(entry.key)} has no manifest, and none can be"
+                " made since the AMI is gone."
+                " A restore needs its name given."
+            )
+            return None
+        entry.image = image
+        return self._build(entry)
+
+    def _describe_running(self, entry: StoreEntry) -> None:
+        """See to the manifest of a task that somebody else may have started.
+
+        A manifest with an ETag there describes a former object of this key, which is gone.
+        """
+        if not self.options.manifest:
+            return
+        there = self._read(entry)
+        if (there is None or there.etag is not None) and entry.image is not None:
+            self._write(entry, self._build(entry))
+        entry.changed |= self.options.check_mode and self.options.wait
+
+    def _build(self, entry: StoreEntry) -> Manifest:
+        image = t.cast(Image, entry.image)
+        snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
+        return _manifest.build(
+            self.origin(entry.key),
+            image.raw,
+            [
+                snapshots[snapshot_id].raw
+                for snapshot_id in image.snapshot_ids
+                if snapshot_id in snapshots
+            ],
+            _images.launch_permissions(self.ec2, entry.image_id),
+            self.options.tags or (),
+        )
+
+    def _write(self, entry: StoreEntry, manifest: Manifest) -> None:
+        entry.manifest_key = manifest_key(entry.key)
+        entry.changed = True
+        if not self.options.check_mode:
+            self.bucket.write(entry.manifest_key, manifest.dump())
+            self._manifests[entry.key] = manifest
+
+    def _reconcile_tags(
+        self, entry: StoreEntry, wanted: t.Mapping[str, str], manifest: Manifest | None
+    ) -> Manifest | None:
+        """Merge the wanted tags with those that are there; purge only what the manifest lists as
+        ours.
+        """
+        before = self.bucket.tags(entry.key)
+        ours = set(manifest.object_tag_keys) if manifest else set()
+        purged = ours - set(wanted) if self.options.purge_tags else set()
+        after = {key: value for key, value in before.items() if key not in purged} | dict(wanted)
+        entry.tags_before, entry.tags_after = before, after
+        if len(after) > MAX_OBJECT_TAGS:
+            foreign = sorted(set(after) - set(wanted))
+            entry.fail(
+                f"{len(wanted)} tags and the {len(foreign)} that the object has already"
+                f" ({', '.join(foreign)}) are more than"
+                f" the {MAX_OBJECT_TAGS} that S3 allows"
+            )
+            return manifest
+        if after != before:
+            entry.changed = True
+            if not self.options.check_mode:
+                self.bucket.set_tags(entry.key, after)
+        return manifest.with_object_tag_keys((ours - purged) | set(wanted)) if manifest else None

@@ -1,0 +1,275 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The S3 side: the stored images of one bucket, their tags, their manifests."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
+    ansible_dict_to_boto3_tag_list,
+    boto3_tag_list_to_ansible_dict,
+)
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    InputError,
+    call_aws,
+    error_code,
+    is_forbidden,
+)
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html: these need
+# RestoreObject first.
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+TIERED_CLASS = "INTELLIGENT_TIERING"
+
+
+class ObjectForbiddenError(AmiStoreError):
+    """S3 answered 403: whether the object exists stays unknown."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What S3 tells about an object; sizes in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime | None = None
+    storage_class: str = "STANDARD"
+    archive_status: str | None = None
+    thawed: bool = False
+    """A temporary readable copy of an archived object exists."""
+    thawing: bool = False
+    listed: bool = False
+    """Seen in a listing, which does not show the archive status of Intelligent-Tiering."""
+    encryption: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+    @property
+    def restorable(self) -> bool | None:
+        """Whether CreateRestoreImageTask can read it now; None where a listing does not tell."""
+        if self.thawed:
+            return True
+        if self.storage_class == TIERED_CLASS and self.listed:
+            return None
+        return self.storage_class not in ARCHIVE_CLASSES and not self.archive_status
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What S3 answered to a DELETE."""
+
+    version_id: str | None
+    delete_marker: bool
+
+
+class Bucket:
+    """One bucket, every call to which carries the expected owner."""
+
+    def __init__(self, client: t.Any, name: str, expected_owner: str | None = None) -> None:
+        self._client = client
+        self.name = name
+        self._expected_owner = expected_owner
+        self.pages_listed = 0
+        """How many requests the last listing took: what a listing costs compared with HEADs."""
+
+    def check(self, region: str) -> None:
+        """Prove that the bucket exists, is in the Region and has the expected owner.
+
+        A refusal (403) proves nothing and is left to the calls on the objects: a policy may allow
+        those alone.
+
+        :raises InputError: says which of the three is wrong.
+        """
+        actual = self._region_of_bucket()
+        if actual is not None and actual != region:
+            raise InputError(
+                f"bucket '{self.name}' is in Region {actual}, the task runs in {region}. AWS stores"
+                " and restores only through a bucket of the same Region: set region:"
+                f" {actual}, or use a bucket in {region}."
+            )
+        if self._expected_owner:
+            self._check_owner()
+
+    def _region_of_bucket(self) -> str | None:
+        # Without the expected owner: its refusal would hide the Region.
+        try:
+            answer = call_aws(
+                f"look at bucket '{self.name}'", self._client.head_bucket, Bucket=self.name
+            )
+        except AmiStoreError as error:
+            if error_code(error) in ("404", "NoSuchBucket"):
+                raise InputError(
+                    f"bucket '{self.name}' does not exist. Check the spelling, or create it first."
+                ) from error
+            if not is_forbidden(error) and error_code(error) != "301":
+                raise
+            answer = t.cast(t.Any, error.exception).response
+        headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
+        return t.cast(t.Optional[str], headers.get("x-amz-bucket-region"))
+
+    def _check_owner(self) -> None:
+        try:
+            call_aws(
+                f"look at bucket '{self.name}'",
+                self._client.head_bucket,
+                Bucket=self.name,
+                ExpectedBucketOwner=self._expected_owner,
+            )
+        except AmiStoreError as error:
+            if not is_forbidden(error):
+                raise
+            raise InputError(
+                f"bucket '{self.name}' is not proved to belong to account {self._expected_owner}"
+                " (expected_bucket_owner): S3 answered"
+                " 403. Either another account owns it, or these credentials lack s3:ListBucket on"
+                " it; nothing was changed."
+            ) from error
+
+    def _call(self, description: str, method: str, key: str, **params: t.Any) -> t.Any:
+        owner = {"ExpectedBucketOwner": self._expected_owner} if self._expected_owner else {}
+        return call_aws(
+            f"{description} {self.url(key)}",
+            getattr(self._client, method),
+            Bucket=self.name,
+            **({"Key": key} if key else {}),
+            **owner,
+            **params,
+        )
+
+    def url(self, key: str = "") -> str:
+        """Return the s3:// form of a key, for messages."""
+        return f"s3://{self.name}/{key}" if key else f"s3://{self.name}"
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return the object, None where S3 says that it does not exist.
+
+        :raises ObjectForbiddenError: on 403, which S3 also answers for a missing key without
+        s3:ListBucket.
+        """
+        try:
+            answer = self._call("look at", "head_object", key)
+        except AmiStoreError as error:
+            if error_code(error) in ("404", "NoSuchKey"):
+                return None
+            if is_forbidden(error):
+                raise ObjectForbiddenError(
+                    f"S3 answered 403 for {self.url(key)}: whether it exists is unknown. Needed"
+                    " are s3:ListBucket on the"
+                    " bucket and s3:GetObject on the key (and a bucket policy that allows it, if"
+                    " another account owns"
+                    " the bucket)"
+                ) from error
+            raise
+        restore = answer.get("Restore", "")
+        return StoredObject(
+            key=key,
+            size=answer["ContentLength"],
+            etag=_plain_etag(answer["ETag"]),
+            last_modified=answer.get("LastModified"),
+            storage_class=answer.get("StorageClass", "STANDARD"),
+            archive_status=answer.get("ArchiveStatus"),
+            thawed='ongoing-request="false"' in restore,
+            thawing='ongoing-request="true"' in restore,
+            encryption={
+                "server_side_encryption": answer.get("ServerSideEncryption"),
+                "kms_key_id": answer.get("SSEKMSKeyId"),
+                "bucket_key_enabled": answer.get("BucketKeyEnabled"),
+            },
+        )
+
+    def list(self, prefix: str, with_restore_status: bool = False) -> t.Iterator[StoredObject]:
+        """Yield the objects whose keys begin with `prefix`, in key order.
+
+        :raises ObjectForbiddenError: on 403.
+        """
+        self.pages_listed = 0
+        params: dict[str, t.Any] = {"Prefix": prefix}
+        if with_restore_status:
+            params["OptionalObjectAttributes"] = ["RestoreStatus"]
+        while True:
+            page = self._list_page(prefix, params)
+            self.pages_listed += 1
+            yield from map(_listed_object, page.get("Contents", []))
+            if not page.get("IsTruncated"):
+                return
+            params["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _list_page(self, prefix: str, params: t.Mapping[str, t.Any]) -> t.Any:
+        try:
+            return self._call(f"list '{prefix}' in", "list_objects_v2", "", **params)
+        except AmiStoreError as error:
+            if is_forbidden(error):
+                raise ObjectForbiddenError(
+                    f"S3 answered 403 to the listing of {self.url(prefix)}: needed is"
+                    " s3:ListBucket on the bucket (and a bucket"
+                    " policy that allows it, if another account owns the bucket)"
+                ) from error
+            raise
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object's content, None where it does not exist."""
+        try:
+            answer = self._call("read", "get_object", key)
+        except AmiStoreError as error:
+            if error_code(error) in ("404", "NoSuchKey"):
+                return None
+            raise
+        with answer["Body"] as body:
+            return t.cast(bytes, body.read())
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a small JSON object."""
+        self._call("write", "put_object", key, Body=content, ContentType="application/json")
+
+    def tags(self, key: str) -> dict[str, str]:
+        """Return the object's tags."""
+        answer = self._call("read the tags of", "get_object_tagging", key)
+        return t.cast("dict[str, str]", boto3_tag_list_to_ansible_dict(answer["TagSet"]))
+
+    def set_tags(self, key: str, tags: t.Mapping[str, str]) -> None:
+        """Replace the object's whole tag set."""
+        tag_set = ansible_dict_to_boto3_tag_list(tags)
+        self._call("write the tags of", "put_object_tagging", key, Tagging={"TagSet": tag_set})
+
+    def delete(self, key: str) -> Deletion:
+        """Delete the current version of the object."""
+        answer = self._call("delete", "delete_object", key)
+        return Deletion(answer.get("VersionId"), bool(answer.get("DeleteMarker")))
+
+    def keeps_versions(self) -> bool | None:
+        """Return whether a deleted object can be brought back; None where the caller may not
+        know.
+        """
+        try:
+            answer = self._call("read the versioning of", "get_bucket_versioning", "")
+        except AmiStoreError as error:
+            if is_forbidden(error):
+                return None
+            raise
+        # A suspended bucket overwrites its null version: the deletion would be final.
+        return t.cast(bool, answer.get("Status") == "Enabled")
+
+
+def _plain_etag(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _listed_object(item: t.Mapping[str, t.Any]) -> StoredObject:
+    restore = item.get("RestoreStatus") or {}
+    in_progress = bool(restore.get("IsRestoreInProgress"))
+    return StoredObject(
+        key=item["Key"],
+        size=item["Size"],
+        etag=_plain_etag(item["ETag"]),
+        last_modified=item.get("LastModified"),
+        storage_class=item.get("StorageClass", "STANDARD"),
+        thawed=bool(restore) and not in_progress and "RestoreExpiryDate" in restore,
+        thawing=in_progress,
+        listed=True,
+    )
