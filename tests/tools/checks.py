@@ -195,8 +195,8 @@ def importer() -> Check:
             "ANSIBLE_COLLECTIONS_PATH": str(folder),
         }
         [artifact] = folder.glob("*.tar.gz")
-        command = (TOOLS.python, "-m", "galaxy_importer.main", artifact)
-        yield step(*command, variables=variables, folder=folder)
+        judge = (TOOLS.python, "-m", "tests.tools.galaxy_import", artifact)
+        yield step(*judge, variables=variables)
 
     return Check("importer", "build and galaxy-importer", (TOOLS, ANSIBLE12), steps)
 

@@ -76,13 +76,18 @@ class Processes:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                _end(process)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the process's whole group: also what it left behind."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+    for how, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            return
 
 
 def log_of(check: Check) -> Path:
