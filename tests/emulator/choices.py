@@ -1,0 +1,95 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What AWS does not document and nobody reported: one named choice for each.
+
+Nothing may be built on these values. They exist so that a caller meets some answer of the
+right kind, and so that a later observation on a real account is one line to change.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Refusal(NamedTuple):
+    """An error code and the sentence that goes with it."""
+
+    code: str
+    message: str
+
+
+# [U] The code of a task above the in-flight limit. It is not in EC2's list of error codes.
+IN_FLIGHT_FULL: Final = Refusal(
+    "ResourceLimitExceeded",
+    "The total size of the tasks in progress has reached the limit of {limit} GiB.",
+)
+# [U] Whether the limit holds per account or per account and Region; the guide says "per account".
+IN_FLIGHT_PER_REGION: Final = False
+
+# [U] The codes for a bucket that is missing, elsewhere, or not open to the caller.
+BUCKET_MISSING: Final = Refusal(
+    "InvalidParameterValue", "The specified bucket does not exist: {bucket}"
+)
+BUCKET_ELSEWHERE: Final = Refusal(
+    "InvalidParameter", "The bucket {bucket} is in {region}. It must be in the request's Region."
+)
+BUCKET_NAME_BAD: Final = Refusal("InvalidParameterValue", "Invalid bucket name: {bucket}")
+BUCKET_CLOSED: Final = Refusal("AccessDenied", "Access to the S3 bucket was denied: {action}")
+
+# [U] The codes for an object that cannot be restored from.
+OBJECT_MISSING: Final = Refusal(
+    "InvalidParameterValue", "The specified object does not exist: {key}"
+)
+OBJECT_ARCHIVED: Final = Refusal(
+    "InvalidRequest", "The object's storage class does not allow it to be read: {key}"
+)
+OBJECT_UNREADABLE: Final = Refusal(
+    "InvalidRequest", "The object does not contain a stored AMI: {key}"
+)
+
+# [U] The codes for AMIs that the limitations page excludes.
+IMAGE_NOT_EBS: Final = Refusal(
+    "InvalidRequest", "The AMI must be EBS-backed: {image_id} is backed by {root_device_type}."
+)
+IMAGE_PARAVIRTUAL: Final = Refusal(
+    "InvalidRequest", "AMIs of virtualization type paravirtual can't be stored: {image_id}"
+)
+IMAGE_TOO_BIG: Final = Refusal(
+    "InvalidRequest", "The AMI {image_id} is larger than 5,000 GB before compression."
+)
+IMAGE_NOT_SHARED: Final = Refusal(
+    "AuthFailure", "The AMI {image_id} is not owned by or shared directly with this account."
+)
+IMAGE_NOT_READY: Final = Refusal(
+    "InvalidAMIID.Unavailable", "The image ID '{image_id}' is in state {state}."
+)
+
+# [U] No sample of a store task's failure reason is known.
+REASON_SNAPSHOT_GONE: Final = "Snapshot {snapshot_id} is no longer available."
+REASON_BUCKET_CLOSED: Final = "Access to the S3 bucket was denied."
+REASON_BUCKET_GONE: Final = "The specified bucket does not exist."
+REASON_RIGHT_MISSING: Final = "Client is not authorized to perform {action}."
+
+# [U] The code inside StateReason of an AMI whose restore failed.
+RESTORE_FAILED_CODE: Final = "Client.InternalError"
+
+# [U] How many records one page holds when MaxResults is not given.
+TASK_PAGE: Final = 200
+
+# [U] Whether an unknown AMI id fails DescribeStoreImageTasks or gives an empty list.
+# The scenario key `unknown_task_image_is_error` switches it.
+UNKNOWN_TASK_IMAGE_IS_ERROR: Final = False
+
+# [U] Whether a delete marker over the key still counts as a copy in the bucket.
+# The scenario key `delete_marker_blocks_store` switches it.
+DELETE_MARKER_BLOCKS_STORE: Final = False
+
+# [U] Whether a tag inside the stored AMI wins over the same key in TagSpecifications.
+# The scenario key `blob_tags_win` switches it.
+BLOB_TAGS_WIN: Final = False
+
+# [U] How small the compressed object is. Only its order of magnitude is meant to be believable.
+COMPRESSED_SHARE: Final = 0.35
+# Seen once: 1,483,486,006 bytes with an ETag that ends in -177, which is 8 MiB a part.
+PART_BYTES: Final = 8 * 1024 * 1024

@@ -1,0 +1,122 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts our operations into moto and our answers in place of moto's."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+from urllib.parse import unquote
+from xml.sax.saxutils import unescape
+
+import moto.core.responses
+import moto.ec2.urls
+import moto.s3.urls
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.utils import method_names_from_class
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.ec2.responses import EC2Response
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket, FakeKey
+from moto.s3.responses import S3Response
+
+from .image_responses import MachineImageResponse
+from .objects import THAWED, find_object
+from .store_images import StoreImageBackend, StoreImageResponse
+from .world import World
+
+_EXPIRY = "Fri, 31 Dec 2060 00:00:00 GMT"
+
+
+class EmulatedEC2Backend(StoreImageBackend, EC2Backend):
+    """moto's EC2 with AMIs that last."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        EC2Backend.__init__(self, region_name, account_id)
+        StoreImageBackend.__init__(self)
+        self.ebs_encryption_by_default = self.world.scenario.encryption_by_default
+
+    @property
+    def _url_module(self) -> Any:
+        return moto.ec2.urls
+
+
+class EmulatedEC2Response(StoreImageResponse, MachineImageResponse, EC2Response):
+    """moto's EC2 with the three operations."""
+
+
+class EmulatedS3Response(S3Response):
+    """moto's S3, which forgets some of what it is asked for."""
+
+    def list_objects_v2(self) -> TYPE_RESPONSE:
+        """With RestoreStatus for those who ask for it."""
+        status, headers, body = super().list_objects_v2()
+        wanted = self.headers.get("x-amz-optional-object-attributes", "")
+        if "RestoreStatus" not in wanted or not isinstance(body, str):
+            return status, headers, body
+        bucket = self.bucket_name
+
+        def with_status(entry: re.Match[str]) -> str:
+            item = find_object(bucket, _unescaped(entry["key"]))
+            return entry[0] + _restore_status(getattr(item, "emulated_restore", None))
+
+        return status, headers, re.sub(r"<Key>(?P<key>[^<]*)</Key>", with_status, body)
+
+
+def _unescaped(key: str) -> str:
+    return unquote(unescape(key))
+
+
+def _restore_status(restore: str | None) -> str:
+    if restore is None:
+        return ""
+    thawing = "false" if restore == THAWED else "true"
+    expiry = (
+        "" if restore != THAWED else "<RestoreExpiryDate>2060-12-31T00:00:00Z</RestoreExpiryDate>"
+    )
+    return (
+        f"<RestoreStatus><IsRestoreInProgress>{thawing}</IsRestoreInProgress>{expiry}"
+        "</RestoreStatus>"
+    )
+
+
+def _with_archive_headers(moto_headers: property) -> property:
+    """FakeKey.response_dict with the archive headers that `set_storage_class` decided on."""
+
+    def headers(item: FakeKey) -> dict[str, Any]:
+        shown: dict[str, Any] = moto_headers.__get__(item)
+        status = getattr(item, "emulated_archive_status", None)
+        restore = getattr(item, "emulated_restore", None)
+        if status:
+            shown["x-amz-archive-status"] = status
+        if restore == THAWED:
+            shown["x-amz-restore"] = f'ongoing-request="false", expiry-date="{_EXPIRY}"'
+        elif restore:
+            shown["x-amz-restore"] = 'ongoing-request="true"'
+        return shown
+
+    return property(headers)
+
+
+_REPLACEMENTS: tuple[tuple[object, str, object], ...] = (
+    # Bucket policies are judged before moto sees a request, with their conditions.
+    (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
+    (FakeKey, "response_dict", _with_archive_headers(FakeKey.__dict__["response_dict"])),
+    # moto inspects its 700 EC2 methods anew for each request.
+    (moto.core.responses, "method_names_from_class", functools.cache(method_names_from_class)),
+)
+
+
+def install(world: World) -> None:
+    """Let moto serve this world. Once in a process."""
+    StoreImageBackend.world = world
+    ec2_backends.backend = EmulatedEC2Backend
+    moto.ec2.urls.url_paths = {"{0}/": EmulatedEC2Response.dispatch}
+    moto.s3.urls.url_paths = {
+        path: getattr(EmulatedS3Response, handler.__name__)
+        for path, handler in moto.s3.urls.url_paths.items()
+    }
+    for owner, name, replacement in _REPLACEMENTS:
+        setattr(owner, name, replacement)

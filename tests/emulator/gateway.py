@@ -1,0 +1,149 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way of a request: count, limit, fault, authorize, then moto."""
+
+from __future__ import annotations
+
+import io
+import logging
+import traceback
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.test import run_wsgi_app
+
+from . import faults, objects
+from .answers import Answer, Error, error_answer
+from .control import Control
+from .journal import Entry
+from .model import Refused
+from .wire import Request, read
+from .world import World
+
+logger = logging.getLogger("emulator")
+
+DROPPED = "dropped"
+_SELF_AUTHORIZING = {"CreateStoreImageTask", "CreateRestoreImageTask"}
+_STATUS_OF_REFUSAL = {"UnauthorizedOperation": 403, "RequestLimitExceeded": 503}
+# EC2 answers a dry run with 412; moto with 400.
+_DRY_RUN = b"<Code>DryRunOperation</Code>"
+_NAMED_RESOURCES = ("ImageId", "SnapshotId", "ResourceId", "SourceImageId")
+
+
+class Gateway:
+    """Answers each request as a whole; None stands for a connection that is cut."""
+
+    def __init__(self, world: World, control: Control) -> None:
+        self._world = world
+        self._control = control
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def answer(self, environ: dict[str, Any]) -> Answer | None:
+        body = _take_body(environ)
+        with self._world.lock:
+            if environ["PATH_INFO"].startswith("/emulator"):
+                return self._control.answer(environ, body)
+            self._world.settle()
+            request = read(environ, body)
+            self._world.request = request
+            try:
+                answer = self._answer(request, environ)
+            finally:
+                self._world.request = None
+            self._world.journal.add(self._entry(request, answer))
+            return answer
+
+    def _answer(self, request: Request, environ: dict[str, Any]) -> Answer | None:
+        if request.service == "ec2" and not self._within_rate(request):
+            return error_answer(
+                request, Error("RequestLimitExceeded", "Request limit exceeded.", 503)
+            )
+        fault = self._world.faults.pick(request.action, request.key, request.image_ids)
+        if fault and fault.drop == "before":
+            return None
+        if fault and fault.error:
+            message = fault.message or f"Emulated {fault.error}"
+            return error_answer(request, Error(fault.error, message, faults.status_of(fault)))
+        answer = self._authorized(request, environ)
+        return None if fault and fault.drop == "after" else answer
+
+    def _within_rate(self, request: Request) -> bool:
+        rate = self._world.scenario.rate(request.action)
+        if rate is None:
+            return True
+        key = (self._world.account, request.region, request.action)
+        return self._world.rates.take(key, rate)
+
+    def _authorized(self, request: Request, environ: dict[str, Any]) -> Answer:
+        world = self._world
+        if request.service == "s3":
+            error = world.access.s3_error(request, world.account if request.access_key else "")
+            if error:
+                return error_answer(request, error)
+        if request.service == "ec2" and request.action not in _SELF_AUTHORIZING:
+            ids = [i for name in _NAMED_RESOURCES for i in request.numbered(name)]
+            if request.action.startswith("Describe"):
+                ids = []
+            try:
+                world.access.require_ec2(request, f"ec2:{request.action}", ids)
+            except Refused as refused:
+                return error_answer(request, Error(refused.code, refused.message, 403))
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = world.account
+        return self._corrected(request, self._from_moto(request, environ))
+
+    def _from_moto(self, request: Request, environ: dict[str, Any]) -> Answer:
+        try:
+            chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+        except NotImplementedError:
+            message = f"The action {request.action} is not valid for this web service."
+            return error_answer(request, Error("InvalidAction", message))
+        except Exception as error:
+            logger.error("%s failed\n%s", request.action, traceback.format_exc())
+            return error_answer(request, Error("InternalError", repr(error), 500))
+        return Answer(int(status.split()[0]), tuple(headers), b"".join(chunks))
+
+    def _corrected(self, request: Request, answer: Answer) -> Answer:
+        if request.service == "ec2" and answer.status == 400:
+            return self._with_status(answer)
+        if request.action == "HeadBucket" and answer.status < 400:
+            bucket: Any = objects.find_bucket(request.bucket)
+            return answer.with_header("x-amz-bucket-region", bucket.region_name)
+        if request.method != "HEAD" and answer.status not in (204, 304):
+            return answer.with_header("Content-Length", str(len(answer.body)))
+        return answer
+
+    @staticmethod
+    def _with_status(answer: Answer) -> Answer:
+        if _DRY_RUN in answer.body:
+            return Answer(412, answer.headers, answer.body)
+        status = _STATUS_OF_REFUSAL.get(answer.outcome(), 400)
+        return Answer(status, answer.headers, answer.body)
+
+    def _entry(self, request: Request, answer: Answer | None) -> Entry:
+        return Entry(
+            time=round(self._world.now(), 3),
+            service=request.service,
+            action=request.action,
+            account=self._world.account_of(request.access_key),
+            region=request.region,
+            image_ids=request.image_ids,
+            bucket=request.bucket,
+            key=request.key,
+            dry_run=request.dry_run,
+            status=answer.status if answer else 0,
+            outcome=answer.outcome() if answer else DROPPED,
+        )
+
+
+def _take_body(environ: dict[str, Any]) -> bytes:
+    """Read the whole body, so that the connection can be used again, and put it back."""
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        body = stream.read()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    else:
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return bytes(body)

@@ -1,0 +1,96 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The S3 side of store and restore, on moto's buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend, s3_backends
+
+from .blob import believable_size, multipart_etag
+from .clock import to_datetime
+
+ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
+THAWED = "thawed"
+
+
+def find_bucket(name: str) -> FakeBucket | None:
+    """The bucket of this name, whichever account it belongs to."""
+    return bucket_backend(name).buckets[name] if name in s3_backends.bucket_accounts else None
+
+
+def bucket_backend(name: str) -> S3Backend:
+    """The account's part of S3 that holds an existing bucket."""
+    partition, account = s3_backends.bucket_accounts[name]
+    return s3_backends[account][partition]
+
+
+def find_object(bucket: str, key: str) -> FakeKey | None:
+    """The current version of an object; None when it is missing or deleted."""
+    found = find_bucket(bucket)
+    item = found.keys.get(key) if found else None
+    return None if item is None or isinstance(item, FakeDeleteMarker) else item
+
+
+def copies_of(bucket: str, image_id: str, delete_markers_count: bool) -> Iterator[str]:
+    """The keys under which a bucket holds an AMI, under any path.
+
+    AWS refuses "multiple copies of an AMI in the same S3 bucket"; that another path of the
+    same bucket counts is how we read it.
+    """
+    found = find_bucket(bucket)
+    for key in list(found.keys) if found else []:
+        if key.rsplit("/", 1)[-1] != f"{image_id}.bin":
+            continue
+        if delete_markers_count or find_object(bucket, key):
+            yield key
+
+
+def archived(item: FakeKey) -> bool:
+    """Whether S3 would answer InvalidObjectState to a read."""
+    restored = getattr(item, "emulated_restore", None) == THAWED
+    tier = getattr(item, "emulated_archive_status", None)
+    return not restored and (item.storage_class in ARCHIVE_CLASSES or bool(tier))
+
+
+def write_stored_image(
+    bucket: FakeBucket,
+    key: str,
+    body: bytes,
+    gib: int,
+    tags: dict[str, str],
+    metadata: dict[str, str],
+    moment: float,
+    real_size: bool,
+) -> FakeKey:
+    """Put the finished object into the bucket, as a completed multipart upload."""
+    backend = bucket_backend(bucket.name)
+    size = len(body) if real_size else max(len(body), believable_size(gib))
+    item = backend.put_object(
+        bucket.name,
+        key,
+        body,
+        etag=multipart_etag(body, size),
+        # S3 encrypts every object since January 2023.
+        encryption=None if bucket.encryption else "AES256",
+        disable_notification=True,
+    )
+    item.contentsize = size
+    item.last_modified = to_datetime(moment)
+    item.set_metadata({f"x-amz-meta-{name}": value for name, value in metadata.items()})
+    if tags:
+        backend.put_object_tagging(item, tags)
+    return item
+
+
+def set_storage_class(
+    item: FakeKey, storage_class: str, archive_status: str | None, restore: str | None
+) -> None:
+    """Archive an object, or let it thaw: `restore` is `thawing`, `thawed` or None."""
+    state: Any = item
+    state.set_storage_class(storage_class)
+    state.emulated_archive_status = archive_status
+    state.emulated_restore = restore

@@ -1,0 +1,421 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CreateStoreImageTask, DescribeStoreImageTasks and CreateRestoreImageTask for moto's EC2.
+
+A backend mixin and a response mixin, in moto's own way of dividing the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.utils import random_ami_id
+
+from . import choices, objects
+from .aws_errors import answers_refusals
+from .blob import NotAStoredImage, StoredDisk, StoredImage, pack, unpack
+from .clock import to_datetime
+from .filters import matching
+from .image_responses import specified_tags
+from .limits import (
+    MAX_OBJECT_TAG_KEY,
+    MAX_OBJECT_TAG_VALUE,
+    MAX_OBJECT_TAGS,
+    MAX_STORABLE_GIB,
+    MAX_TASK_IMAGE_IDS,
+    MAX_TASK_RESULTS,
+)
+from .machine_images import (
+    Attributes,
+    Disk,
+    EmulatedAmi,
+    MachineImageBackend,
+    StateReason,
+)
+from .model import Place, Refused, StoreTask, TaskRecord, Work
+from .paging import Cut, Page, page
+
+if TYPE_CHECKING:
+    from .world import World
+
+_TASK_FILTERS = {"task-state": "state", "bucket": "bucket"}
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a store task will write, taken when it started."""
+
+    image: StoredImage
+    tags: dict[str, str]
+    snapshot_ids: tuple[str, ...]
+    snapshots_of: Place
+
+
+class StoreImageBackend(MachineImageBackend):
+    """The three operations for one account and Region."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.account_id, self.region_name)
+
+    def storable_image(self, image_id: str) -> EmulatedAmi:
+        """The AMI to be stored. Raises Refused for what the limitations page excludes."""
+        image = self.image(image_id)
+        about = {"image_id": image_id, "root_device_type": image.attributes.root_device_type}
+        if image.owner_id != self.account_id and not image.shared_with(self.account_id):
+            raise Refused.by(choices.IMAGE_NOT_SHARED, **about)
+        if image.state != "available":
+            raise Refused.by(choices.IMAGE_NOT_READY, image_id=image_id, state=image.state)
+        if image.attributes.root_device_type != "ebs":
+            raise Refused.by(choices.IMAGE_NOT_EBS, **about)
+        if image.virtualization_type == "paravirtual":
+            raise Refused.by(choices.IMAGE_PARAVIRTUAL, **about)
+        if image.gib > MAX_STORABLE_GIB:
+            raise Refused.by(choices.IMAGE_TOO_BIG, **about)
+        return image
+
+    def create_store_image_task(
+        self, image: EmulatedAmi, bucket_and_path: str, tags: dict[str, str]
+    ) -> str:
+        """Start to store; the key of the object that will appear. Raises Refused."""
+        bucket, _slash, path = bucket_and_path.partition("/")
+        key = "/".join(part for part in (*path.split("/"), f"{image.id}.bin") if part)
+        self._require_bucket(bucket)
+        rights = ["s3:PutObject", *(["s3:PutObjectTagging"] if tags else [])]
+        closed = self.world.missing_s3_right(bucket, key, rights)
+        if closed and not self.world.scenario.late_access_errors:
+            raise Refused.by(choices.BUCKET_CLOSED, action=closed)
+        payload = self.payload(image, tags)
+        task = self.world.stores.start(self.place, image.id, bucket, key, image.gib, payload)
+        if closed:
+            task.break_off(self.world.now(), choices.REASON_BUCKET_CLOSED)
+        return key
+
+    def _require_bucket(self, name: str) -> None:
+        """Raises Refused for a bucket that is missing or in another Region."""
+        if not name or ":" in name:
+            raise Refused.by(choices.BUCKET_NAME_BAD, bucket=name)
+        bucket = objects.find_bucket(name)
+        if bucket is None:
+            raise Refused.by(choices.BUCKET_MISSING, bucket=name)
+        if bucket.region_name != self.region_name:
+            raise Refused.by(choices.BUCKET_ELSEWHERE, bucket=name, region=bucket.region_name)
+
+    def payload(self, image: EmulatedAmi, tags: dict[str, str]) -> Payload:
+        """What a store task of this AMI will write."""
+        origin = self.world.backend_of(image)
+        visible = origin.account_id == self.account_id
+        return Payload(
+            image=StoredImage(
+                image_id=image.id,
+                region=self.region_name,
+                owner=image.owner_id,
+                registered=image.created,
+                stored=self.world.now(),
+                name=image.name,
+                description=image.description,
+                attributes=asdict(image.attributes),
+                tags=self.image_tags(image),
+                disks=tuple(_stored_disk(disk, origin, visible) for disk in image.disks),
+            ),
+            tags={**self.world.scenario.service_object_tags, **tags},
+            snapshot_ids=tuple(image.snapshot_ids),
+            snapshots_of=origin.place,
+        )
+
+    def describe_store_image_tasks(
+        self,
+        image_ids: Sequence[str],
+        task_filters: Mapping[str, Sequence[str]],
+        size: int,
+        token: str | None,
+    ) -> Page[TaskRecord]:
+        """The records that DescribeStoreImageTasks shows. Raises Refused."""
+        scenario = self.world.scenario
+        if image_ids:
+            if scenario.unknown_task_image_is_error:
+                for image_id in image_ids:
+                    self.image(image_id)
+            return Page(self.world.stores.newest_records(self.place, image_ids), None)
+        fits = matching(task_filters, _task_values)
+        cut = Cut(
+            min(size, scenario.page_size or size),
+            scenario.empty_pages,
+            scenario.filter_after_paging,
+        )
+        return page(self.world.stores.records(self.place), fits, token, cut)
+
+    def create_restore_image_task(
+        self,
+        bucket: str,
+        key: str,
+        name: str | None,
+        tags: dict[str, str],
+        snapshot_tags: dict[str, str],
+    ) -> str:
+        """Start to restore; the id of the new AMI. Raises Refused."""
+        self._require_bucket(bucket)
+        closed = self.world.missing_s3_right(bucket, key, ["s3:GetObject"])
+        if closed:
+            raise Refused.by(choices.BUCKET_CLOSED, action=closed)
+        stored = _stored_image(bucket, key)
+        name = stored.name if name is None else name
+        self.require_free_name(name)
+        self.world.restores.admit_new(self.place, stored.gib)
+        return self._land(stored, bucket, key, name, tags, snapshot_tags)
+
+    def _land(
+        self,
+        stored: StoredImage,
+        bucket: str,
+        key: str,
+        name: str,
+        tags: dict[str, str],
+        snapshot_tags: dict[str, str],
+    ) -> str:
+        """Put the pending AMI and its pending snapshots on record."""
+        image_id = random_ami_id()
+        scenario = self.world.scenario
+        restore = self.world.restores.start(
+            self.place, image_id, bucket, key, stored.gib, stored.image_id
+        )
+        image = self.add_image(
+            name,
+            stored.description,
+            Attributes(**stored.attributes),
+            [self._landing_disk(d, restore, image_id, snapshot_tags) for d in stored.disks],
+            _merged(stored.tags, tags, scenario.blob_tags_win),
+            image_id=image_id,
+            state="pending",
+            source_image_id=stored.image_id,
+            source_image_region=stored.region,
+        )
+        image.visible_from = self.world.now() + scenario.image_lag
+        return image.id
+
+    def _landing_disk(
+        self, disk: StoredDisk, restore: Work, image_id: str, tags: dict[str, str]
+    ) -> Disk:
+        values = asdict(disk)
+        stored_tags, _description = values.pop("tags"), values.pop("description")
+        if disk.size is None:
+            return Disk(**values)
+        # EBS direct APIs decide alone on encryption: by default, with the default key, or not.
+        # https://docs.aws.amazon.com/ebs/latest/userguide/ebsapis-using-encryption.html
+        backend: Any = self
+        snapshot = self.add_snapshot(
+            disk.size,
+            f"Restored for {image_id} from {restore.bucket}/{restore.key}",
+            _merged(stored_tags, tags, self.world.scenario.blob_tags_win),
+            encrypted=backend.get_ebs_encryption_by_default(),
+        )
+        snapshot.status = "pending"
+        world = self.world
+        snapshot.percent = lambda: restore.percent(world.now())
+        return Disk(snapshot_id=snapshot.id, **values)
+
+    def finish_restore(self, restore: Work) -> None:
+        """Make the AMI available, or failed with its reason."""
+        image = self.amis.get(restore.image_id)
+        if image is None:
+            return
+        failure = restore.failure
+        image.state = "failed" if failure else "available"
+        if failure and failure.reason:
+            image.state_reason = StateReason(choices.RESTORE_FAILED_CODE, failure.reason)
+        for snapshot_id in image.snapshot_ids:
+            snapshot = self.snapshots.get(snapshot_id)
+            if snapshot is not None:
+                # Snapshots have no state "failed".
+                snapshot.status = "error" if failure else "completed"
+                snapshot.state_message = failure.reason or None if failure else None
+
+
+def _merged(stored: dict[str, str], given: dict[str, str], stored_win: bool) -> dict[str, str]:
+    return {**given, **stored} if stored_win else {**stored, **given}
+
+
+def _stored_disk(disk: Disk, origin: StoreImageBackend, tags_visible: bool) -> StoredDisk:
+    snapshot = origin.snapshots.get(disk.snapshot_id) if disk.snapshot_id else None
+    values = asdict(disk)
+    del values["snapshot_id"]
+    if snapshot is None:
+        return StoredDisk(**{**values, "size": None})
+    tags = dict(origin.tags.get(snapshot.id, {})) if tags_visible else {}
+    return StoredDisk(**values, description=snapshot.description, tags=tags)
+
+
+def _stored_image(bucket: str, key: str) -> StoredImage:
+    item = objects.find_object(bucket, key)
+    if item is None:
+        raise Refused.by(choices.OBJECT_MISSING, key=key)
+    if objects.archived(item):
+        raise Refused.by(choices.OBJECT_ARCHIVED, key=key)
+    try:
+        return unpack(item.value)
+    except NotAStoredImage as error:
+        raise Refused.by(choices.OBJECT_UNREADABLE, key=key) from error
+
+
+def _task_values(record: TaskRecord, name: str) -> list[str] | None:
+    return [getattr(record, _TASK_FILTERS[name])] if name in _TASK_FILTERS else None
+
+
+class MotoStorage:
+    """What the model's store tasks need, on moto's S3 and EC2."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def holds(self, bucket: str, image_id: str) -> bool:
+        markers_count = self._world.scenario.delete_marker_blocks_store
+        return any(objects.copies_of(bucket, image_id, markers_count))
+
+    def obstacle(self, task: StoreTask) -> str | None:
+        """A snapshot that was deleted, or a right that was withdrawn, during the task."""
+        if task.payload is None:
+            return None
+        payload: Payload = task.payload
+        place = payload.snapshots_of
+        snapshots = self._world.backend(place.account, place.region).snapshots
+        gone = next((s for s in payload.snapshot_ids if s not in snapshots), None)
+        if gone:
+            return choices.REASON_SNAPSHOT_GONE.format(snapshot_id=gone)
+        for action in ("ebs:ListSnapshotBlocks", "ebs:GetSnapshotBlock"):
+            if self._world.denied(action, "*"):
+                return choices.REASON_RIGHT_MISSING.format(action=action)
+        return None
+
+    def write(self, task: StoreTask) -> str | None:
+        if task.payload is None:
+            return None
+        bucket = objects.find_bucket(task.bucket)
+        if bucket is None:
+            return choices.REASON_BUCKET_GONE
+        scenario = self._world.scenario
+        objects.write_stored_image(
+            bucket,
+            task.key,
+            pack(task.payload.image),
+            task.gib,
+            task.payload.tags,
+            dict(scenario.service_metadata),
+            task.ends,
+            scenario.object_size == "real",
+        )
+        return None
+
+
+class MotoLanding:
+    """What the model's restores need, on moto's EC2."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def finish(self, restore: Work) -> None:
+        place = restore.place
+        self._world.backend(place.account, place.region).finish_restore(restore)
+
+
+class StoreImageResponse(EC2BaseResponse):
+    """The three operations on the wire."""
+
+    @answers_refusals
+    def create_store_image_task(self) -> ActionResult:
+        backend = self.ec2_backend
+        image_id = self._required("ImageId")
+        # An id that is no AMI is refused even to somebody without any right.
+        image = backend.image(image_id)
+        backend.world.authorize("ec2:CreateStoreImageTask", image_id)
+        self.error_on_dryrun()
+        image = backend.storable_image(image.id)
+        tags = _object_tags(self._get_param("S3ObjectTags", []))
+        key = backend.create_store_image_task(image, self._required("Bucket"), tags)
+        return ActionResult({"ObjectKey": key})
+
+    @answers_refusals
+    def describe_store_image_tasks(self) -> ActionResult:
+        self.error_on_dryrun()
+        backend = self.ec2_backend
+        image_ids = self._get_param("ImageIds", [])
+        shown = backend.describe_store_image_tasks(
+            image_ids,
+            self._filters_from_querystring(),
+            self._page_size(image_ids),
+            self._get_param("NextToken"),
+        )
+        results = [_task_result(record) for record in shown.items]
+        return ActionResult({"StoreImageTaskResults": results, "NextToken": shown.token})
+
+    def _page_size(self, image_ids: Sequence[str]) -> int:
+        size = self._get_param("MaxResults")
+        self.ec2_backend.require_well_formed(image_ids)
+        if len(image_ids) > MAX_TASK_IMAGE_IDS:
+            raise Refused(
+                "InvalidParameterValue", f"At most {MAX_TASK_IMAGE_IDS} image ids can be specified."
+            )
+        if size is None:
+            return choices.TASK_PAGE
+        if image_ids:
+            raise Refused(
+                "InvalidParameterCombination",
+                "The parameters MaxResults and ImageIds cannot be used together.",
+            )
+        if not 1 <= int(size) <= MAX_TASK_RESULTS:
+            raise Refused(
+                "InvalidParameterValue",
+                f"Value ( {size} ) for parameter maxResults is invalid. "
+                f"Expecting a value between 1 and {MAX_TASK_RESULTS}.",
+            )
+        return int(size)
+
+    @answers_refusals
+    def create_restore_image_task(self) -> ActionResult:
+        backend = self.ec2_backend
+        bucket, key = self._required("Bucket"), self._required("ObjectKey")
+        name = self._get_param("Name")
+        given = self._get_param("TagSpecifications", [])
+        tags = specified_tags(given, ["image", "snapshot"])
+        backend.world.authorize("ec2:CreateRestoreImageTask", "*")
+        if given:
+            backend.world.authorize("ec2:CreateTags", "*")
+        self.error_on_dryrun()
+        image_id = backend.create_restore_image_task(
+            bucket, key, name, tags.get("image", {}), tags.get("snapshot", {})
+        )
+        return ActionResult({"ImageId": image_id})
+
+    def _required(self, name: str) -> str:
+        value = self._get_param(name)
+        if not value:
+            raise Refused("MissingParameter", f"The request must contain the parameter {name}")
+        return str(value)
+
+
+def _object_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """S3 object tags as a dict. Raises Refused for what S3 would not take."""
+    for tag in tags:
+        key, value = tag["Key"], tag.get("Value") or ""
+        bad_key = key.lower().startswith("aws:") or not 1 <= len(key) <= MAX_OBJECT_TAG_KEY
+        if bad_key or len(value) > MAX_OBJECT_TAG_VALUE:
+            raise Refused("InvalidParameterValue", f"The S3 object tag is not valid: {key}")
+    if len(tags) > MAX_OBJECT_TAGS:
+        raise Refused("InvalidParameterValue", "An S3 object can have at most 10 tags.")
+    return {tag["Key"]: tag.get("Value") or "" for tag in tags}
+
+
+def _task_result(record: TaskRecord) -> dict[str, Any]:
+    return {
+        "AmiId": record.image_id,
+        "TaskStartTime": to_datetime(record.started),
+        "Bucket": record.bucket,
+        "S3objectKey": record.key,
+        "ProgressPercentage": record.percent,
+        "StoreTaskState": record.state,
+        "StoreTaskFailureReason": record.reason,
+    }

@@ -1,0 +1,113 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that the emulated AWS is at one moment, put together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from moto.ec2.models import ec2_backends
+from moto.iam.models import get_account_id_from
+
+from .access import Access
+from .clock import EmulatedClock
+from .faults import FaultPlan
+from .journal import Journal
+from .model import Restores, StoreTasks
+from .rates import TokenBuckets
+from .scenario import Scenario
+from .store_images import MotoLanding, MotoStorage
+
+if TYPE_CHECKING:
+    from .wire import Request
+
+
+class World:
+    """The clock, the scenario, and all state that moto does not hold itself."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.lock = threading.RLock()
+        self.initial = scenario
+        self.scenario = scenario
+        self.clock = EmulatedClock(scenario.speed)
+        self.now = self.clock.now
+        self.journal = Journal()
+        self.request: Request | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget all tasks, rates and faults."""
+        self.rates = TokenBuckets(self.now)
+        self.faults = FaultPlan(self.scenario.faults)
+        self.access = Access(lambda: self.scenario)
+        self.stores = StoreTasks(self.now, lambda: self.scenario, storage=MotoStorage(self))
+        self.restores = Restores(self.now, lambda: self.scenario, landing=MotoLanding(self))
+
+    def change(self, scenario: Scenario, keys: Sequence[str]) -> None:
+        """Go on under another scenario, of which these keys were set anew."""
+        self.settle()
+        self.scenario = scenario
+        self.clock.run_at(scenario.speed)
+        if "faults" in keys:
+            self.faults = FaultPlan(scenario.faults)
+        if "store_failures" in keys:
+            self.stores.forget_failures()
+        if "restore_failures" in keys:
+            self.restores.forget_failures()
+        if "encryption_by_default" in keys:
+            for backend in self.backends():
+                backend.ebs_encryption_by_default = scenario.encryption_by_default
+
+    def settle(self) -> None:
+        """Let everything happen that is due by now."""
+        self.stores.settle()
+        self.restores.settle()
+
+    def account_of(self, access_key: str) -> str:
+        """The account of an access key: as the scenario says, else as moto's IAM knows it."""
+        return self.scenario.accounts.get(access_key) or get_account_id_from(access_key)
+
+    @property
+    def account(self) -> str:
+        """The account of the request that is being answered."""
+        return self.account_of(self.request.access_key if self.request else "")
+
+    def backend(self, account: str, region: str) -> Any:
+        """EC2 of one account and Region."""
+        return ec2_backends[account][region]
+
+    def backend_of(self, image: Any) -> Any:
+        """EC2 where an AMI is registered."""
+        return image.ec2_backend
+
+    def backends(self) -> Iterator[Any]:
+        """EC2 of every account and Region that was used so far."""
+        for regions in list(ec2_backends.values()):
+            yield from list(regions.values())
+
+    def images_shared_with(self, account: str, region: str) -> list[Any]:
+        """The AMIs of other accounts that this account may use in this Region."""
+        return [
+            image
+            for backend in self.backends()
+            if backend.region_name == region and backend.account_id != account
+            for image in backend.amis.values()
+            if image.is_public or image.shared_with(account)
+        ]
+
+    def denied(self, action: str, resource: str) -> bool:
+        return self.access.denied(action, resource)
+
+    def authorize(self, action: str, resource_id: str) -> None:
+        """Raises Refused when the caller may not call this EC2 action."""
+        if self.request is not None:
+            self.access.require_ec2(self.request, action, [resource_id])
+
+    def missing_s3_right(self, bucket: str, key: str, actions: Sequence[str]) -> str | None:
+        """The first S3 right that the caller lacks for what EC2 does on its behalf."""
+        if self.request is None:
+            return None
+        return self.access.missing_on_behalf(self.request, self.account, bucket, key, actions)
