@@ -14,6 +14,7 @@ from enum import Enum
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
     from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
 
 from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
 from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
@@ -175,7 +176,12 @@ def is_transient(error: AnsibleAWSError) -> bool:
     code = error_code(error)
     if code:
         return code in THROTTLING_CODES or code in SERVER_CODES
-    return isinstance(error.exception, HTTPClientError)
+    return _is_lost(error)
+
+
+def _is_lost(error: AnsibleAWSError) -> bool:
+    """Tell whether no answer came, be it that the request was never received."""
+    return isinstance(error.exception, (HTTPClientError, NoConnectionError))
 
 
 def aws_words(error: BaseException) -> str:
@@ -183,7 +189,7 @@ def aws_words(error: BaseException) -> str:
     cause = getattr(error, "exception", None) or error
     response = getattr(cause, "response", None)
     if not isinstance(response, dict):
-        return str(error)
+        return str(cause)
     message = str(response.get("Error", {}).get("Message", ""))
     plain, marker, encoded = message.partition("Encoded authorization failure message:")
     words = f"{error_code(error)}: {plain.strip()}"
@@ -241,7 +247,7 @@ def send_create(call: t.Callable[..., dict[str, t.Any]], result_key: str, **para
     try:
         response = _ErrorHandler.common_error_handler(f"call {call.__name__}")(call)(**params)
     except AmiStoreError as error:
-        if isinstance(error.exception, HTTPClientError):
+        if _is_lost(error):
             return Reply(Answer.UNCERTAIN, f"no answer from AWS: {error.exception}")
         if not isinstance(error.exception, ClientError):
             raise

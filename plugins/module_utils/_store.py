@@ -391,7 +391,9 @@ class StoreOperation:
             entry.fail(problem)
             return
         entry.phase = Phase.READY
-        entry.changed |= self.options.check_mode
+        if self.options.check_mode:
+            entry.changed = True
+            entry.manifest_key = manifest_key(entry.key) if self.options.manifest else None
 
     def _why_not_storable(self, entry: StoreEntry) -> str:
         image = entry.image
