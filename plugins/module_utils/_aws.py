@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
-    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError
 
 from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
-from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -105,8 +104,17 @@ class InputError(AmiStoreError):
     """The task's options are wrong by themselves; nothing was looked at or changed."""
 
 
-class _ErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = AmiStoreError
+@contextlib.contextmanager
+def _trying_to(description: str) -> t.Iterator[None]:
+    """Turn botocore's errors into ours.
+
+    amazon.aws's own handlers take the description for a template since 11.4, and an object's key
+    may hold braces.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise AmiStoreError(message=f"Failed to {description}", exception=error) from error
 
 
 def identify_collection() -> None:
@@ -120,7 +128,8 @@ def client_without_retries(module: AnsibleAWSModule, service: str) -> t.Any:
     CreateStoreImageTask and CreateRestoreImageTask take no client token, so a repeat must come
     after a new look.
     """
-    return module.client(service, aws_config={"retries": {"total_max_attempts": 1}})
+    settings = dict(module.params.get("aws_config") or {})
+    return module.client(service, aws_config=settings | {"retries": {"total_max_attempts": 1}})
 
 
 def caller_account(module: AnsibleAWSModule) -> t.Callable[[], str | None]:
@@ -148,7 +157,8 @@ def call_aws(description: str, call: t.Callable[..., _Result], **params: t.Any) 
     retried = AWSRetry.jittered_backoff(
         retries=5, catch_extra_error_codes=sorted(THROTTLING_CODES | SERVER_CODES)
     )(call)
-    return t.cast(_Result, _ErrorHandler.common_error_handler(description)(retried)(**params))
+    with _trying_to(description):
+        return t.cast(_Result, retried(**params))
 
 
 def error_code(error: BaseException | None) -> str:
@@ -245,7 +255,8 @@ def send_create(call: t.Callable[..., dict[str, t.Any]], result_key: str, **para
     :raises AmiStoreError: when the request could not even be made (no credentials, bad parameters).
     """
     try:
-        response = _ErrorHandler.common_error_handler(f"call {call.__name__}")(call)(**params)
+        with _trying_to(f"call {call.__name__}"):
+            response = call(**params)
     except AmiStoreError as error:
         if _is_lost(error):
             return Reply(Answer.UNCERTAIN, f"no answer from AWS: {error.exception}")
