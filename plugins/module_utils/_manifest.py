@@ -139,7 +139,7 @@ def parse(content: bytes, where: str) -> Manifest:
     """
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where} is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
         raise ManifestError(f"{where} is not a manifest of amistore.aws: it has no format_version")
