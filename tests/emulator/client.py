@@ -93,6 +93,7 @@ class Emulator:
             if name == "AMISTORE_EMULATOR_URL":
                 return variables
         code = self._process.wait()
+        self.stop()
         raise EmulatorError(f"{self._python} -m tests.emulator ended with exit code {code}")
 
     def stop(self) -> None:

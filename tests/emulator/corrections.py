@@ -19,7 +19,7 @@ from moto.core.utils import method_names_from_class
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.iam.access_control import PermissionResult
-from moto.s3.models import FakeBucket, FakeKey
+from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
 from .image_responses import MachineImageResponse
@@ -54,15 +54,16 @@ class EmulatedS3Response(S3Response):
         """With RestoreStatus for those who ask for it."""
         status, headers, body = super().list_objects_v2()
         wanted = self.headers.get("x-amz-optional-object-attributes", "")
-        if "RestoreStatus" not in wanted or not isinstance(body, str):
+        if "RestoreStatus" not in wanted:
             return status, headers, body
+        text = body.decode() if isinstance(body, bytes) else body
         bucket = self.bucket_name
 
         def with_status(entry: re.Match[str]) -> str:
             item = find_object(bucket, _unescaped(entry["key"]))
             return entry[0] + _restore_status(getattr(item, "emulated_restore", None))
 
-        return status, headers, re.sub(r"<Key>(?P<key>[^<]*)</Key>", with_status, body)
+        return status, headers, re.sub(r"<Key>(?P<key>[^<]*)</Key>", with_status, text)
 
 
 def _unescaped(key: str) -> str:
@@ -104,6 +105,8 @@ _REPLACEMENTS: tuple[tuple[object, str, object], ...] = (
     # Bucket policies are judged before moto sees a request, with their conditions.
     (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
     (FakeKey, "response_dict", _with_archive_headers(FakeKey.__dict__["response_dict"])),
+    # moto reads its module of S3 paths anew, which would bring back its own answers.
+    (S3Backend, "_url_module", property(lambda _backend: moto.s3.urls)),
     # moto inspects its 700 EC2 methods anew for each request.
     (moto.core.responses, "method_names_from_class", functools.cache(method_names_from_class)),
 )

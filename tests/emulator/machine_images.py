@@ -349,6 +349,7 @@ class MachineImageBackend:
     def find_images(self, query: ImageQuery) -> list[EmulatedAmi]:
         """The AMIs that a query asks for. One unknown id refuses the whole call."""
         self.require_well_formed(query.image_ids)
+        fits = filters.matching(query.filters, self._image_values)
         visible = {image.id: image for image in self._visible_images()}
         self._require_known(query.image_ids, visible)
         images = [visible[i] for i in dict.fromkeys(query.image_ids)] or list(visible.values())
@@ -358,7 +359,7 @@ class MachineImageBackend:
             images = [image for image in images if self._owned_by(image, query.owners)]
         if query.executable_users:
             images = [i for i in images if self._executable_by(i, query.executable_users)]
-        return [i for i in images if filters.matching(query.filters, self._image_values)(i)]
+        return [image for image in images if fits(image)]
 
     def _visible_images(self) -> list[EmulatedAmi]:
         now = self.world.now()

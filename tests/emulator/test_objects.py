@@ -1,0 +1,65 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stored objects as S3 shows them."""
+
+from __future__ import annotations
+
+from .conftest import Lab
+
+
+def test_archived_and_thawed_object_in_head_and_list(lab: Lab) -> None:
+    key = lab.stored(lab.image())
+    listing = {"Bucket": "vault", "OptionalObjectAttributes": ["RestoreStatus"]}
+    lab.emulator.set_storage_class("vault", key, "GLACIER")
+    assert lab.s3.head_object(Bucket="vault", Key=key)["StorageClass"] == "GLACIER"
+    assert "RestoreStatus" not in lab.s3.list_objects_v2(**listing)["Contents"][0]
+    lab.emulator.set_storage_class("vault", key, "GLACIER", restore="thawing")
+    head = lab.s3.head_object(Bucket="vault", Key=key)
+    assert head["Restore"] == 'ongoing-request="true"'
+    status = lab.s3.list_objects_v2(**listing)["Contents"][0]["RestoreStatus"]
+    assert status == {"IsRestoreInProgress": True}
+    lab.emulator.set_storage_class("vault", key, "GLACIER", restore="thawed")
+    assert 'ongoing-request="false"' in lab.s3.head_object(Bucket="vault", Key=key)["Restore"]
+    item = lab.s3.list_objects_v2(**listing)["Contents"][0]
+    assert item["StorageClass"] == "GLACIER"
+    assert item["RestoreStatus"]["RestoreExpiryDate"].year == 2060
+    assert "RestoreStatus" not in lab.s3.list_objects_v2(Bucket="vault")["Contents"][0]
+
+
+def test_archive_tier_of_intelligent_tiering(lab: Lab) -> None:
+    key = lab.stored(lab.image())
+    lab.emulator.set_storage_class("vault", key, "INTELLIGENT_TIERING", "DEEP_ARCHIVE_ACCESS")
+    head = lab.s3.head_object(Bucket="vault", Key=key)
+    assert head["ArchiveStatus"] == "DEEP_ARCHIVE_ACCESS"
+
+
+def test_body_can_be_downloaded_and_its_real_size_shown(lab: Lab) -> None:
+    lab.emulator.scenario(object_size="real")
+    key = lab.stored(lab.image())
+    size = lab.s3.head_object(Bucket="vault", Key=key)["ContentLength"]
+    body = lab.s3.get_object(Bucket="vault", Key=key)["Body"].read()
+    assert len(body) == size
+    assert lab.s3.list_objects_v2(Bucket="vault")["Contents"][0]["Size"] == size
+
+
+def test_time_of_the_object_is_the_end_of_its_task(lab: Lab) -> None:
+    lab.emulator.scenario(store_seconds=600, store_seconds_per_gib=0)
+    key = lab.stored(lab.image())
+    started = lab.tasks()[0]["TaskStartTime"]
+    modified = lab.s3.head_object(Bucket="vault", Key=key)["LastModified"]
+    assert 599 <= (modified - started).total_seconds() <= 601
+
+
+def test_overwritten_versions_stay(lab: Lab) -> None:
+    versioning = {"Status": "Enabled"}
+    lab.s3.put_bucket_versioning(Bucket="vault", VersioningConfiguration=versioning)
+    image_id = lab.image()
+    key = lab.stored(image_id)
+    deleted = lab.s3.delete_object(Bucket="vault", Key=key)
+    assert deleted["DeleteMarker"] is True
+    lab.stored(image_id)
+    versions = lab.s3.list_object_versions(Bucket="vault")
+    assert len(versions["Versions"]) == 2
+    assert len(versions["DeleteMarkers"]) == 1
+    assert lab.s3.get_bucket_versioning(Bucket="vault")["Status"] == "Enabled"
