@@ -194,6 +194,13 @@ def _is_lost(error: AnsibleAWSError) -> bool:
     return isinstance(error.exception, (HTTPClientError, NoConnectionError))
 
 
+def may_have_happened(error: AnsibleAWSError) -> bool:
+    """Tell whether AWS may have executed the failed call: the answer got lost, or the server
+    failed.
+    """
+    return is_transient(error) and error_code(error) not in THROTTLING_CODES
+
+
 def aws_words(error: BaseException) -> str:
     """Return AWS's own words, with the decode command where the message is encoded."""
     cause = getattr(error, "exception", None) or error

@@ -15,6 +15,7 @@ Knows neither EC2 nor S3: an Operation looks and acts, a Clock gives the time. T
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass
 from enum import Enum
@@ -28,6 +29,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     error_text,
     is_transient,
+    may_have_happened,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     FIRST_SURVEY_INTERVAL,
@@ -74,11 +76,23 @@ class Entry:
     """AWS has refused a create request because the AMI is in the bucket already."""
     not_before: float = 0.0
     refused_at: float | None = None
+    refusal: str = ""
+    """AWS's words of the last refusal whose cause is unknown."""
     started_at: float = 0.0
 
     @property
     def open(self) -> bool:
         return self.phase in OPEN_PHASES
+
+    @contextlib.contextmanager
+    def changing(self) -> t.Iterator[None]:
+        """Count what happens inside as a change, also when its answer got lost."""
+        try:
+            yield
+        except AnsibleAWSError as error:
+            self.changed |= may_have_happened(error)
+            raise
+        self.changed = True
 
     def fail(self, reason: str) -> None:
         self.phase = Phase.FAILED
@@ -92,10 +106,13 @@ E_contra = t.TypeVar("E_contra", bound=Entry, contravariant=True)
 class Operation(t.Protocol[E_contra]):
     """What the engine needs of storing or restoring."""
 
-    foreign_tasks: int
-    """Tasks of others that were in progress in this account when last surveyed."""
-    foreign_size: int
-    """Their size in GiB, as far as known."""
+    @property
+    def foreign_tasks(self) -> int:
+        """Tasks of others that were in progress in this account when last seen."""
+
+    @property
+    def foreign_size(self) -> int:
+        """Their size in GiB, as far as known."""
 
     def observe(self, entries: t.Sequence[E_contra]) -> None:
         """Look afresh and decide: leaves no entry UNSURE."""
@@ -129,8 +146,9 @@ class Fleet(t.Generic[E]):
         self._clock = clock
         self._deadline = deadline
         self._rate = CreateRate(limits.create_rate)
-        self._begun = self._looked_at = self._surveyed_at = self._last_in_flight = clock.now()
-        self._answers: list[str] = []
+        self._begin(clock.now())
+        self._answers: set[str] = set()
+        self._denials: list[str] = []
         self.shortest_duration = 0.0
         """Seconds that AWS's request rate alone needs for the starts of this run."""
 
@@ -140,7 +158,7 @@ class Fleet(t.Generic[E]):
         :raises AmiStoreError: when no further call can succeed; the entries tell how far it came.
         """
         self._operation.observe(self._entries)
-        self._begun = self._looked_at = self._surveyed_at = self._last_in_flight = self._clock.now()
+        self._begin(self._clock.now())
         self.shortest_duration = shortest_duration(len(self._with(Phase.READY)), self._limits)
         self._advance()
         while wait and self._with(*OPEN_PHASES) and self._clock.now() < self._deadline:
@@ -148,6 +166,11 @@ class Fleet(t.Generic[E]):
             self._clock.sleep(min(self._pause(now), self._deadline - now))
             self._look()
             self._advance()
+
+    def _begin(self, now: float) -> None:
+        self._begun = self._last_in_flight = now
+        self._next_look = now + look_interval(0.0)
+        self._next_survey = now + survey_interval(0.0)
 
     def _with(self, *phases: Phase) -> list[E]:
         return [entry for entry in self._entries if entry.phase in phases]
@@ -165,30 +188,36 @@ class Fleet(t.Generic[E]):
             self._tolerate(lambda: self._operation.observe(unsure))
 
     def _start_ready(self) -> None:
-        for entry in self._with(Phase.READY):
+        load = self._load()
+        # Those that AWS put off come last: their retries must not use up the rate of the others.
+        for entry in sorted(self._with(Phase.READY), key=lambda ready: ready.not_before):
             now = self._clock.now()
             if now >= self._deadline:
                 return
             if self._rate.delay(now) > 0:
                 self._give_up_when_denied()
                 return
-            if now >= entry.not_before and self._admitted(entry):
+            if now >= entry.not_before and self._admitted(entry, load):
                 self._start(entry)
+                load = self._load()
 
-    def _admitted(self, entry: E) -> bool:
+    def _load(self) -> tuple[int, bool]:
+        """Return the GiB in flight as far as known, and whether anything is."""
         running = self._with(Phase.RUNNING)
-        size = sum(other.size for other in running) + self._operation.foreign_size
-        return admits(self._limits, size, entry.size, bool(running or self._operation.foreign_size))
+        foreign = self._operation.foreign_size
+        return sum(entry.size for entry in running) + foreign, bool(running or foreign)
+
+    def _admitted(self, entry: E, load: tuple[int, bool]) -> bool:
+        size, anything = load
+        return admits(self._limits, size, entry.size, anything)
 
     def _start(self, entry: E) -> None:
-        try:
-            reply = self._operation.start(entry)
-        except AnsibleAWSError as error:
-            entry.fail(error_text(error))
+        reply = self._send(entry)
+        if reply is None:
             return
         now = self._clock.now()
         self._rate.spend(now)
-        self._answers.append(reply.code)
+        self._answers.add(reply.code)
         if reply.answer is Answer.ACCEPTED:
             self._rate.settle()
             entry.phase = Phase.RUNNING
@@ -197,11 +226,25 @@ class Fleet(t.Generic[E]):
             entry.started_at = now
         elif reply.answer is Answer.FAILED:
             entry.fail(reply.text)
+            self._denials.append(reply.text)
             if reply.code in CREDENTIAL_CODES:
                 raise AmiStoreError(f"AWS no longer accepts the credentials: {reply.text}")
         else:
             entry.reason = reply.text
             self._put_off(entry, reply, now)
+
+    def _send(self, entry: E) -> Reply | None:
+        """Return AWS's answer, None where it did not come to the create request."""
+        try:
+            return self._operation.start(entry)
+        except AnsibleAWSError as error:
+            if is_transient(error):
+                self._rate.back_off(self._clock.now())
+                entry.phase = Phase.UNSURE
+                entry.reason = error_text(error)
+            else:
+                entry.fail(error_text(error))
+            return None
 
     def _put_off(self, entry: E, reply: Reply, now: float) -> None:
         if reply.answer is Answer.THROTTLED:
@@ -210,6 +253,7 @@ class Fleet(t.Generic[E]):
             self._rate.back_off(now)
             entry.not_before = now + RETRY_AFTER_REFUSAL
             entry.refused_at = now if entry.refused_at is None else entry.refused_at
+            entry.refusal = reply.text
         else:
             entry.phase = Phase.UNSURE
             entry.exists_said |= reply.answer is Answer.EXISTS
@@ -223,12 +267,11 @@ class Fleet(t.Generic[E]):
         """Spare the user an hour of paced refusals when every one so far was for want of the
         right.
         """
-        if self._answers and set(self._answers) == {"UnauthorizedOperation"}:
-            words = next(entry.reason for entry in self._entries if entry.phase is Phase.FAILED)
+        if self._answers == {"UnauthorizedOperation"}:
             for entry in self._with(Phase.READY):
                 entry.fail(
-                    f"not tried, since AWS refused the right to the {len(self._answers)} before"
-                    f" it: {words}"
+                    f"not tried, since AWS refused the right to the {len(self._denials)} before"
+                    f" it: {self._denials[0]}"
                 )
 
     def _lose_patience(self) -> None:
@@ -242,28 +285,34 @@ class Fleet(t.Generic[E]):
             if entry.refused_at is None:
                 continue
             if now - max(entry.refused_at, self._last_in_flight) >= PATIENCE:
-                entry.fail(entry.reason)
+                entry.fail(entry.refusal)
 
     def _look(self) -> None:
+        """Survey and look when it is time; once more at the deadline, so that the end is told as
+        it is.
+        """
         now = self._clock.now()
-        if now - self._surveyed_at >= survey_interval(now - self._begun):
-            self._surveyed_at = now
+        waited, last = now - self._begun, now >= self._deadline
+        if last or now >= self._next_survey:
+            self._next_survey = now + survey_interval(waited)
             self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
         running = self._with(Phase.RUNNING)
-        if running and now - self._looked_at >= look_interval(now - self._begun):
-            self._looked_at = now
+        if running and (last or now >= self._next_look):
+            self._next_look = now + look_interval(waited)
             self._tolerate(lambda: self._operation.look(running))
 
     def _pause(self, now: float) -> float:
         """Return the time until the next thing that can be done."""
-        waited = now - self._begun
-        events = [self._surveyed_at + survey_interval(waited) - now]
+        events = [self._next_survey]
         if self._with(Phase.RUNNING):
-            events.append(self._looked_at + look_interval(waited) - now)
-        for entry in self._with(Phase.READY):
-            if self._admitted(entry):
-                events.append(max(self._rate.delay(now), entry.not_before - now))
-        return max(min(events), SHORTEST_PAUSE)
+            events.append(self._next_look)
+        load, free = self._load(), now + self._rate.delay(now)
+        may_start = [
+            max(free, entry.not_before)
+            for entry in self._with(Phase.READY)
+            if self._admitted(entry, load)
+        ]
+        return max(min(events + may_start) - now, SHORTEST_PAUSE)
 
     def _tolerate(self, look: t.Callable[[], None]) -> None:
         """Let a look fail for a passing reason: the next one comes."""

@@ -233,10 +233,26 @@ class RestoreOperation:
     bucket: Bucket
     options: RestoreOptions
     warnings: list[str] = field(default_factory=list)
-    foreign_tasks: int = 0
-    foreign_size: int = 0
+    _pending: list[Image] = field(default_factory=list)
+    """The AMIs of the account that were being made when last seen."""
+    _own_ids: set[str] = field(default_factory=set)
+    """The AMIs that this run restores or follows."""
     _encrypts: bool | None = None
     """EBS encryption by default, once asked."""
+
+    @property
+    def foreign_tasks(self) -> int:
+        """How many AMIs are being made by others: restores, and whatever else is pending."""
+        return len(self._foreign)
+
+    @property
+    def foreign_size(self) -> int:
+        """The size in GiB of those among them that are restores."""
+        return sum(image.size for image in self._foreign if LOCATION_TAG in image.tags)
+
+    @property
+    def _foreign(self) -> list[Image]:
+        return [image for image in self._pending if image.image_id not in self._own_ids]
 
     # Observe
 
@@ -251,10 +267,11 @@ class RestoreOperation:
         known = [entry for entry in entries if entry.phase is Phase.UNSURE]
         if not known:
             return
-        self._see_foreign(known)
+        self._pending = _images.own_pending_images(self.ec2)
         holders = _images.own_images_by_name(self.ec2, [t.cast(str, entry.name) for entry in known])
         for entry in known:
             self._decide(entry, holders[t.cast(str, entry.name)])
+        self._see_progress(known)
 
     def _see_object(self, entry: RestoreEntry) -> None:
         try:
@@ -316,17 +333,6 @@ class RestoreOperation:
                 " its own name through stored_images. Nothing was changed."
             )
 
-    def _see_foreign(self, entries: t.Sequence[RestoreEntry]) -> None:
-        """Learn what else is being made: other restores count in GiB, anything pending counts as
-        traffic.
-        """
-        ours = {entry.image_id for entry in entries if entry.image_id}
-        pending = [
-            image for image in _images.own_pending_images(self.ec2) if image.image_id not in ours
-        ]
-        self.foreign_tasks = len(pending)
-        self.foreign_size = sum(image.size for image in pending if LOCATION_TAG in image.tags)
-
     # Decide and act
 
     def _decide(self, entry: RestoreEntry, holders: t.Sequence[Image]) -> None:
@@ -345,6 +351,7 @@ class RestoreOperation:
             self._finish(entry)
         elif decision.action is Action.ATTACH and holder:
             self._see_image(entry, holder)
+            self._own_ids.add(holder.image_id)
             entry.phase = Phase.RUNNING
             entry.changed |= entry.answer_lost
         else:
@@ -412,6 +419,7 @@ class RestoreOperation:
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.image_id = reply.text
+            self._own_ids.add(reply.text)
         return reply
 
     def _create(self, entry: RestoreEntry, dry_run: bool = False) -> Reply:
@@ -439,9 +447,9 @@ class RestoreOperation:
             for snapshot in snapshots
             if all(snapshot.tags.get(key) == value for key, value in proof.items())
         ]
-        deregister_image(self.ec2, image.image_id)
+        with entry.changing():
+            deregister_image(self.ec2, image.image_id)
         entry.failed_image = None
-        entry.changed = True
         for snapshot_id in own:
             try:
                 delete_snapshot(self.ec2, snapshot_id)
@@ -482,7 +490,10 @@ class RestoreOperation:
 
     def survey(self, entries: t.Sequence[RestoreEntry]) -> None:
         """Read the progress from the snapshots, and what else is being made in the account."""
-        self._see_foreign(entries)
+        self._pending = _images.own_pending_images(self.ec2)
+        self._see_progress(entries)
+
+    def _see_progress(self, entries: t.Sequence[RestoreEntry]) -> None:
         running = [entry for entry in entries if entry.phase is Phase.RUNNING and entry.image]
         ids = [
             snapshot_id
@@ -534,10 +545,11 @@ class RestoreOperation:
             return
         kept = {key: value for key, value in before.items() if key not in to_unset}
         entry.tag_changes[resource_id] = (dict(before), kept | dict(to_set))
-        entry.changed = True
-        if self.options.check_mode:
-            return
         if to_set:
-            _images.set_tags(self.ec2, resource_id, to_set)
+            with entry.changing():
+                if not self.options.check_mode:
+                    _images.set_tags(self.ec2, resource_id, to_set)
         if to_unset:
-            _images.unset_tags(self.ec2, resource_id, to_unset)
+            with entry.changing():
+                if not self.options.check_mode:
+                    _images.unset_tags(self.ec2, resource_id, to_unset)

@@ -179,7 +179,8 @@ class StoreEntry(Entry):
             return COMPLETED
         if self.task is not None and self.task.state == FAILED:
             return FAILED
-        return IN_PROGRESS if self.phase is Phase.RUNNING or self.task else "NotStarted"
+        going_on = self.task is not None and self.task.state == IN_PROGRESS
+        return IN_PROGRESS if going_on or self.phase is Phase.RUNNING else "NotStarted"
 
 
 def results(entries: t.Iterable[StoreEntry], bucket: str) -> list[dict[str, t.Any]]:
@@ -272,8 +273,10 @@ class StoreOperation:
     origin: t.Callable[[str], Origin]
     """Gives the origin of the stored image with that key."""
     warnings: list[str] = field(default_factory=list)
-    foreign_tasks: int = 0
-    foreign_size: int = 0
+    _in_progress: list[StoreTask] = field(default_factory=list)
+    """The tasks of the account, when last seen."""
+    _own_keys: set[str] = field(default_factory=set)
+    """The keys of the tasks that this run started or attached to."""
     _sizes: dict[str, int] = field(default_factory=dict)
     """GiB by AMI, of the tasks of others."""
     _manifests: dict[str, Manifest] = field(default_factory=dict)
@@ -285,6 +288,24 @@ class StoreOperation:
                 label=image_id, image_id=image_id, key=image_key(self.options.prefix, image_id)
             )
             for image_id in image_ids
+        ]
+
+    @property
+    def foreign_tasks(self) -> int:
+        """How many tasks in progress are not this run's."""
+        return len(self._foreign)
+
+    @property
+    def foreign_size(self) -> int:
+        """Their size in GiB, as far as known."""
+        return sum(self._sizes.get(task.image_id, 0) for task in self._foreign)
+
+    @property
+    def _foreign(self) -> list[StoreTask]:
+        return [
+            task
+            for task in self._in_progress
+            if task.bucket != self.bucket.name or task.object_key not in self._own_keys
         ]
 
     # Observe
@@ -329,7 +350,7 @@ class StoreOperation:
         """Learn what runs for these AMIs, what ran last, and what they are; return the tasks in
         progress.
         """
-        in_progress = self._tasks_in_progress(entries)
+        in_progress = self._tasks_in_progress()
         fresh = [entry for entry in entries if not entry.observed_before]
         newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in fresh])
         images = _images.images_by_id(self.ec2, [entry.image_id for entry in fresh])
@@ -341,17 +362,12 @@ class StoreOperation:
                 entry.older_tasks_until = newest[entry.image_id].start_time
         return in_progress
 
-    def _tasks_in_progress(self, entries: t.Sequence[StoreEntry]) -> dict[str, StoreTask]:
-        """Return the account's tasks in progress by AMI; remember how much of it is not this
-        run's.
-        """
-        tasks = {task.image_id: task for task in _store_tasks.list_tasks(self.ec2, [IN_PROGRESS])}
-        ours = {entry.image_id for entry in entries if entry.phase is Phase.RUNNING}
-        foreign = [image_id for image_id in tasks if image_id not in ours]
-        self._learn_sizes(foreign)
-        self.foreign_tasks = len(foreign)
-        self.foreign_size = sum(self._sizes[image_id] for image_id in foreign)
-        return tasks
+    def _tasks_in_progress(self) -> dict[str, StoreTask]:
+        """Return the account's tasks in progress by AMI; learn how much of it is not this run's."""
+        self._in_progress = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS])
+        self._learn_sizes([task.image_id for task in self._foreign])
+        # Newest first, and a record may lag behind its task's end: the newest counts.
+        return {task.image_id: task for task in reversed(self._in_progress)}
 
     def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
         unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
@@ -369,7 +385,7 @@ class StoreOperation:
             self._finish(entry)
         elif decision.action is Action.HOLD:
             entry.phase = Phase.HELD
-            entry.changed |= self.options.check_mode
+            entry.changed |= self.options.check_mode and self.options.wait
         elif decision.action is Action.ATTACH and task:
             self._attach(entry, task)
         else:
@@ -378,6 +394,7 @@ class StoreOperation:
     def _attach(self, entry: StoreEntry, task: StoreTask) -> None:
         entry.phase = Phase.RUNNING
         entry.task = task
+        self._own_keys.add(entry.key)
         entry.started_at = self.clock.now()
         if entry.answer_lost and entry.is_this_runs(task):
             entry.changed = True
@@ -422,8 +439,8 @@ class StoreOperation:
         """Send CreateStoreImageTask; describe an accepted one in the manifest at once."""
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
-            if reply.text != entry.key:
-                entry.key = reply.text
+            entry.key = reply.text
+            self._own_keys.add(entry.key)
             if self.options.manifest:
                 self._guard(entry, lambda: self._write(entry, self._build(entry)))
         return reply
@@ -451,7 +468,7 @@ class StoreOperation:
         """Read progress; free those held whose AMI is no longer being stored; judge those that
         AWS stopped.
         """
-        in_progress = self._tasks_in_progress(entries)
+        in_progress = self._tasks_in_progress()
         stopped = []
         for entry in entries:
             task = in_progress.get(entry.image_id)
@@ -480,18 +497,18 @@ class StoreOperation:
         self.look(entries)
         open_entries = [entry for entry in entries if entry.phase is Phase.RUNNING]
         newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in open_entries])
-        elsewhere = []
+        hidden = []
         for entry in open_entries:
             task = newest.get(entry.image_id)
             if task and self._is_ours(entry, task):
                 self._judge_by(entry, task)
-            elif task and task.bucket != self.bucket.name and entry.is_this_runs(task):
-                elsewhere.append(entry)
-        if elsewhere:
-            self._judge_hidden(elsewhere)
+            elif task and entry.is_this_runs(task):
+                hidden.append(entry)
+        if hidden:
+            self._judge_hidden(hidden)
 
     def _judge_hidden(self, entries: t.Sequence[StoreEntry]) -> None:
-        """Find this run's failed tasks behind newer ones of the same AMIs into other buckets."""
+        """Find this run's failed tasks behind newer ones of the same AMIs into other places."""
         failed = _store_tasks.list_tasks(self.ec2, [FAILED], self.bucket.name)
         for entry in entries:
             for task in failed:
@@ -619,11 +636,12 @@ class StoreOperation:
         )
 
     def _write(self, entry: StoreEntry, manifest: Manifest) -> None:
-        entry.manifest_key = manifest_key(entry.key)
-        entry.changed = True
-        if not self.options.check_mode:
-            self.bucket.write(entry.manifest_key, manifest.dump())
-            self._manifests[entry.key] = manifest
+        key = manifest_key(entry.key)
+        with entry.changing():
+            if not self.options.check_mode:
+                self.bucket.write(key, manifest.dump())
+        entry.manifest_key = key
+        self._manifests[entry.key] = manifest
 
     def _reconcile_tags(
         self, entry: StoreEntry, wanted: t.Mapping[str, str], manifest: Manifest | None
@@ -645,7 +663,7 @@ class StoreOperation:
             )
             return manifest
         if after != before:
-            entry.changed = True
-            if not self.options.check_mode:
-                self.bucket.set_tags(entry.key, after)
+            with entry.changing():
+                if not self.options.check_mode:
+                    self.bucket.set_tags(entry.key, after)
         return manifest.with_object_tag_keys((ours - purged) | set(wanted)) if manifest else None

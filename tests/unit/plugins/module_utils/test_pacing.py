@@ -1,0 +1,192 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast a run may go."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
+    CREATE_RATE,
+    LONGEST_BACK_OFF,
+    RESTORE_LIMITS,
+    STORE_LIMITS,
+    CreateRate,
+    Limits,
+    Rate,
+    SystemClock,
+    admits,
+    look_interval,
+    shortest_duration,
+    survey_interval,
+)
+from tests.emulator.limits import Rate as AwsRate
+from tests.emulator.rates import TokenBuckets
+
+SMALL_RATE = Rate(burst=2, seconds_per_request=10.0)
+# Far below any latency of AWS; keeps rounding out of the comparison.
+ROUNDING = 1e-6
+
+seconds = st.floats(min_value=0.0, max_value=200.0, allow_nan=False)
+latencies = st.floats(min_value=0.0, max_value=30.0, allow_nan=False)
+
+
+def rate_without_chance(rate: Rate = SMALL_RATE, jitter: float = 1.0) -> CreateRate:
+    return CreateRate(rate, lambda: jitter)
+
+
+class AwsBucket:
+    """AWS's own count, by the moments at which requests arrive."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = AwsRate(rate.burst, 1 / rate.seconds_per_request)
+        self._arrival = 0.0
+        self._buckets = TokenBuckets(lambda: self._arrival)
+
+    def grants(self, arrival: float) -> bool:
+        self._arrival = arrival
+        return self._buckets.take("create", self._rate)
+
+
+@given(
+    st.integers(min_value=1, max_value=5),
+    st.lists(st.tuples(seconds, latencies, latencies), min_size=1, max_size=40),
+)
+def test_a_run_alone_is_never_ahead_of_aws(
+    burst: int, requests: list[tuple[float, float, float]]
+) -> None:
+    rate = Rate(burst, 10.0)
+    ours, aws = rate_without_chance(rate), AwsBucket(rate)
+    now = 1000.0
+    for idle, there, back in requests:
+        now += idle
+        now += ours.delay(now)
+        arrival = now + there + ROUNDING
+        assert aws.grants(arrival)
+        now = arrival + back
+        ours.spend(now)
+
+
+def test_the_burst_goes_at_once_then_one_per_interval() -> None:
+    rate = rate_without_chance()
+    moments = []
+    now = 0.0
+    for _request in range(5):
+        now += rate.delay(now)
+        moments.append(now)
+        rate.spend(now)
+    assert moments == [0.0, 0.0, 10.0, 20.0, 30.0]
+
+
+def test_idle_time_before_the_first_request_earns_nothing() -> None:
+    rate = rate_without_chance()
+    assert rate.delay(0.0) == 0.0
+    for _request in range(2):
+        rate.spend(1000.0)
+    assert rate.delay(1000.0) == 10.0
+
+
+def test_idle_time_earns_no_more_than_the_burst() -> None:
+    rate = rate_without_chance()
+    rate.spend(0.0)
+    for _request in range(2):
+        assert rate.delay(10_000.0) == 0.0
+        rate.spend(10_000.0)
+    assert rate.delay(10_000.0) == 10.0
+
+
+def test_a_throttled_answer_empties_the_bucket() -> None:
+    rate = rate_without_chance(jitter=0.0)
+    rate.spend(0.0)
+    assert rate.delay(0.0) == 0.0
+    rate.empty(0.0)
+    assert rate.delay(0.0) == 10.0
+
+
+def test_setbacks_in_a_row_wait_longer_up_to_a_bound() -> None:
+    rate = rate_without_chance(Rate(burst=50, seconds_per_request=10.0))
+    delays = []
+    for _setback in range(6):
+        rate.back_off(0.0)
+        delays.append(rate.delay(0.0))
+    assert delays == [10.0, 20.0, 40.0, 60.0, 60.0, 60.0]
+    assert max(delays) == LONGEST_BACK_OFF
+
+
+def test_an_accepted_request_ends_the_setbacks() -> None:
+    rate = rate_without_chance(Rate(burst=50, seconds_per_request=10.0))
+    for _setback in range(4):
+        rate.back_off(0.0)
+    rate.settle()
+    rate.back_off(100.0)
+    assert rate.delay(100.0) == 10.0
+
+
+@given(st.floats(min_value=0.0, max_value=1.0, exclude_max=True))
+def test_chance_takes_at_most_half_of_a_setback(chance: float) -> None:
+    rate = rate_without_chance(Rate(burst=50, seconds_per_request=10.0), jitter=chance)
+    rate.back_off(0.0)
+    assert 5.0 <= rate.delay(0.0) <= 10.0
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"), [(0, 0.0), (50, 0.0), (51, 10.0), (60, 100.0), (500, 4500.0)]
+)
+def test_the_shortest_duration_is_aws_request_rate(starts: int, expected: float) -> None:
+    assert shortest_duration(starts, STORE_LIMITS) == expected
+
+
+def test_the_limits_are_those_that_aws_documents() -> None:
+    assert Limits(Rate(50, 10.0), 1200) == STORE_LIMITS
+    assert Limits(Rate(50, 10.0), 600) == RESTORE_LIMITS
+    assert STORE_LIMITS.create_rate is CREATE_RATE
+
+
+@pytest.mark.parametrize(
+    ("running", "size", "anything", "expected"),
+    [
+        (0, 9000, False, True),
+        (0, 1201, True, False),
+        (1199, 1, True, True),
+        (1200, 1, True, False),
+        (1200, 0, True, True),
+        (5000, 10, True, False),
+    ],
+    ids=[
+        "alone it may exceed the limit",
+        "not beside anything else",
+        "up to the limit",
+        "not above it",
+        "of unknown size",
+        "while an oversized one runs",
+    ],
+)
+def test_admission_by_size(running: int, size: int, anything: bool, expected: bool) -> None:
+    assert admits(STORE_LIMITS, running, size, anything) is expected
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "expected"), [(0.0, 2.0), (20.0, 2.0), (100.0, 10.0), (300.0, 30.0), (9e9, 30.0)]
+)
+def test_looks_come_after_a_tenth_of_the_time_waited(elapsed: float, expected: float) -> None:
+    assert look_interval(elapsed) == expected
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "expected"), [(0.0, 30.0), (600.0, 30.0), (1000.0, 50.0), (9e9, 60.0)]
+)
+def test_surveys_stay_between_half_a_minute_and_a_minute(elapsed: float, expected: float) -> None:
+    assert survey_interval(elapsed) == expected
+
+
+def test_the_system_clock_goes_on_while_it_sleeps() -> None:
+    clock = SystemClock()
+    before, outside = clock.now(), time.monotonic()
+    clock.sleep(0.01)
+    assert clock.now() - before >= 0.01
+    assert abs(clock.now() - time.monotonic()) < 5.0 > abs(before - outside)
