@@ -10,7 +10,8 @@ TARGET ?=
 OPTIONS ?=
 
 export PYTHONUNBUFFERED := 1
-export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/bytecode
+unexport PYTHONDONTWRITEBYTECODE
 
 TOOLS := $(PYTHON) -m tests.tools
 CHECK := $(TOOLS) check --jobs $(JOBS)

@@ -95,15 +95,14 @@ def playbook(target: Target, python: Path, facts: Mapping[str, str]) -> list[dic
 
 @contextmanager
 def emulated(target: Target) -> Iterator[Account]:
-    scenario = target.folder / "emulator.json"
-    with Emulator(python=str(EMULATOR.python)) as emulator:
-        if scenario.exists():
-            emulator.scenario(**json.loads(scenario.read_text()))
+    settings = target.folder / "emulator.json"
+    scenario = json.loads(settings.read_text()) if settings.exists() else None
+    with Emulator(scenario=scenario, python=str(EMULATOR.python)) as emulator:
         region = emulator.environment["AWS_DEFAULT_REGION"]
         facts = {
             "aws_region": region,
             "emulator_url": emulator.url,
-            "emulator_ca_bundle": str(emulator.ca_bundle),
+            "emulator_ca_bundle": emulator.ca_bundle,
         }
         yield Account(emulator.environment, facts)
 
@@ -138,7 +137,7 @@ def play(target: Target, leg: Environment, account: Account) -> int:
     variables = surroundings.without_proxies(surroundings.for_ansible(leg))
     variables |= account.variables
     variables |= {"ANSIBLE_ROLES_PATH": str(TARGETS), "OUTPUT_DIR": str(folder)}
-    command = [leg.program("ansible-playbook"), "-i", "localhost,", "-v", book]
+    command = [str(leg.program("ansible-playbook")), "-i", "localhost,", "-v", str(book)]
     with open(log_of(target, leg), "wb") as log:
         try:
             return subprocess.run(

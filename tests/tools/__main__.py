@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.tools import checks, environments, programs, running
 from tests.tools.checks import Check
-from tests.tools.environments import Environment, NoInterpreter
+from tests.tools.environments import Environment, NoInterpreter, ensure
 from tests.tools.running import Outcome, Result
 
 
@@ -39,13 +40,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def prepare(wanted: Iterable[Environment]) -> dict[str, str]:
-    """Make the environments; returns, by name, why some could not be made."""
+    """Make the environments, two at a time; returns, by name, why some could not be made."""
+    with ThreadPoolExecutor(2) as pool:
+        making = {environment.name: pool.submit(ensure, environment) for environment in wanted}
     missing = {}
-    for environment in wanted:
+    for name, done in making.items():
         try:
-            environments.ensure(environment)
+            done.result()
         except NoInterpreter as error:
-            missing[environment.name] = str(error)
+            missing[name] = str(error)
     return missing
 
 

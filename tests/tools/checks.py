@@ -130,14 +130,14 @@ def ruff() -> Check:
 
 def ansible_lint() -> Check:
     def steps() -> Iterator[Step]:
-        place = collection_tree.copy(BUILD / "lint", _amazon_aws(ANSIBLE12))
+        place = collection_tree.copy(BUILD / "lint", _amazon_aws(TOOLS))
         options = ("--profile", "production", "--strict", "--offline", "--nocolor")
         variables = surroundings.for_ansible(TOOLS) | {
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "lint")
         }
         yield step(TOOLS.program("ansible-lint"), *options, variables=variables, folder=place)
 
-    return Check("ansible-lint", "ansible-lint, profile production", (TOOLS, ANSIBLE12), steps)
+    return Check("ansible-lint", "ansible-lint, profile production", (TOOLS,), steps)
 
 
 def types() -> Check:
@@ -145,11 +145,11 @@ def types() -> Check:
         collection_tree.link()
         mypy, variables = TOOLS.program("mypy"), surroundings.plain()
         plugins = ("-p", "ansible_collections.amistore.aws.plugins")
-        yield step(mypy, "--python-executable", ANSIBLE12.python, *plugins, variables=variables)
+        yield step(mypy, "--python-executable", TOOLS.python, *plugins, variables=variables)
         tests = ("-p", "tests.emulator", "-p", "tests.tools", "-p", "tests.integration")
         yield step(mypy, "--python-executable", EMULATOR.python, *tests, variables=variables)
 
-    return Check("types", "mypy, strict", (TOOLS, ANSIBLE12, EMULATOR), steps)
+    return Check("types", "mypy, strict", (TOOLS, EMULATOR), steps)
 
 
 def docs() -> Check:
@@ -162,13 +162,13 @@ def docs() -> Check:
             "--check-extra-docs-refs",
         )
         command = (TOOLS.program("antsibull-docs"), "lint-collection-docs", *options, ".")
-        place = collection_tree.copy(BUILD / "docs", _amazon_aws(ANSIBLE12))
+        place = collection_tree.copy(BUILD / "docs", _amazon_aws(TOOLS))
         variables = surroundings.for_ansible(TOOLS) | {
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "docs")
         }
         yield step(*command, variables=variables, folder=place)
 
-    return Check("docs", "documentation of the plugins", (TOOLS, ANSIBLE12), steps)
+    return Check("docs", "documentation of the plugins", (TOOLS,), steps)
 
 
 def changelog() -> Check:
@@ -176,13 +176,13 @@ def changelog() -> Check:
         program = TOOLS.program("antsibull-changelog")
         yield step(program, "lint", variables=surroundings.for_ansible(TOOLS))
 
-    return Check("changelog", "changelog and its fragments", (TOOLS, ANSIBLE12), steps)
+    return Check("changelog", "changelog and its fragments", (TOOLS,), steps)
 
 
 def importer() -> Check:
     def steps() -> Iterator[Step]:
         folder = BUILD / "dist"
-        place = collection_tree.copy(folder, _amazon_aws(ANSIBLE12))
+        place = collection_tree.copy(folder, _amazon_aws(TOOLS))
         for old in folder.glob("*.tar.gz"):
             old.unlink()
         variables = surroundings.for_ansible(TOOLS)
@@ -198,7 +198,7 @@ def importer() -> Check:
         judge = (TOOLS.python, "-m", "tests.tools.galaxy_import", artifact)
         yield step(*judge, variables=variables)
 
-    return Check("importer", "build and galaxy-importer", (TOOLS, ANSIBLE12), steps)
+    return Check("importer", "build and galaxy-importer", (TOOLS,), steps)
 
 
 def _amazon_aws(environment: Environment) -> Path:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 FLOOR = 95.0
 
 
-def shares(totals: dict[str, float]) -> dict[str, float]:
+def shares(totals: Mapping[str, float]) -> dict[str, float]:
     """Percent of lines and of branches that were reached; a report without any reaches none."""
     lines, branches = totals["num_statements"], totals["num_branches"]
     return {

@@ -20,7 +20,7 @@ from tests.tools.places import ENVIRONMENTS, REQUIREMENTS
 
 ANY_PYTHON = ("3.11", "3.12", "3.13", "3.14")
 # Changes when the way of making an environment does, so that existing ones are made again.
-RECIPE = "1"
+RECIPE = "2"
 
 
 class NoInterpreter(Exception):
@@ -33,8 +33,8 @@ class Environment:
     pythons: tuple[str, ...]
     """Versions it can be made with, the best first."""
     requirements: tuple[str, ...]
-    without_dependencies: tuple[str, ...] = ()
-    """Requirement files that are installed with --no-deps."""
+    collections: tuple[str, ...] = ()
+    """Requirement files of an `ansible` package that only amazon.aws is wanted from."""
 
     @property
     def folder(self) -> Path:
@@ -59,7 +59,7 @@ FLOOR = Environment(
     name="floor",
     pythons=("3.11", "3.12"),
     requirements=("floor.txt", "testing.txt"),
-    without_dependencies=("floor-collections.txt",),
+    collections=("floor-collections.txt",),
 )
 FLOOR_MODULES = Environment(
     name="floor-modules",
@@ -79,7 +79,12 @@ ANSIBLE14 = Environment(
 EMULATOR = Environment(
     name="emulator", pythons=ANY_PYTHON, requirements=("emulator.txt", "testing.txt")
 )
-TOOLS = Environment(name="tools", pythons=ANY_PYTHON, requirements=("tools.txt",))
+TOOLS = Environment(
+    name="tools",
+    pythons=ANY_PYTHON,
+    requirements=("tools.txt",),
+    collections=("tools-collections.txt",),
+)
 
 ALL = {
     environment.name: environment
@@ -120,7 +125,7 @@ def _fingerprint(environment: Environment, interpreter: Path) -> str:
     # The folder is part of it because scripts in a virtual environment name it.
     parts = [RECIPE, str(environment.folder), str(interpreter.resolve())]
     parts += [_text(name) for name in environment.requirements]
-    parts += ["--no-deps", *(_text(name) for name in environment.without_dependencies)]
+    parts += ["--no-deps", *(_text(name) for name in environment.collections)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -142,10 +147,18 @@ def _install(environment: Environment) -> None:
         pip = [str(environment.python), "-m", "pip"]
     else:
         pip = [sys.executable, "-m", "pip", "--python", str(environment.python)]
-    install = [*pip, "install", "-qq", "--disable-pip-version-check"]
+    install = [*pip, "install", "-qq", "--no-compile", "--disable-pip-version-check"]
     _run([*install, *_requirement_options(environment.requirements)])
-    if environment.without_dependencies:
-        _run([*install, "--no-deps", *_requirement_options(environment.without_dependencies)])
+    if environment.collections:
+        _run([*install, "--no-deps", *_requirement_options(environment.collections)])
+        _keep_amazon_aws(environment)
+
+
+def _keep_amazon_aws(environment: Environment) -> None:
+    """Remove the other hundred collections: documentation tools would read them all."""
+    for namespace in (environment.site_packages() / "ansible_collections").glob("*/"):
+        if namespace.name != "amazon":
+            shutil.rmtree(namespace)
 
 
 def _requirement_options(names: Sequence[str]) -> list[str]:

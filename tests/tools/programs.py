@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tests.tools import environments, surroundings
 from tests.tools.checks import LEGS
@@ -37,17 +38,15 @@ def integration(leg_name: str, arguments: Sequence[str]) -> int:
     needed = [leg, EMULATOR, *([FLOOR_MODULES] if leg is FLOOR else [])]
     for environment in needed:
         environments.ensure(environment)
-    command = [leg.python, "-m", "tests.integration.run", "--leg", leg_name, *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False, env=os.environ.copy()).returncode
+    command = ["-m", "tests.integration.run", "--leg", leg_name, *arguments]
+    return _watch(leg.python, command, os.environ)
 
 
 def release_notes(arguments: Sequence[str]) -> int:
     """Move the changelog's fragments into the release that galaxy.yml names."""
-    for environment in (TOOLS, ANSIBLE12):
-        environments.ensure(environment)
-    command = [TOOLS.program("antsibull-changelog"), "release", *arguments]
-    variables = surroundings.for_ansible(TOOLS)
-    return subprocess.run(command, cwd=ROOT, check=False, env=variables).returncode
+    environments.ensure(TOOLS)
+    command = ["release", *arguments]
+    return _watch(TOOLS.program("antsibull-changelog"), command, surroundings.for_ansible(TOOLS))
 
 
 def _any_leg() -> Environment:
@@ -63,5 +62,9 @@ def _any_leg() -> Environment:
 
 def _python(leg: Environment, module: str, arguments: Sequence[str]) -> int:
     variables = surroundings.for_ansible(leg) | surroundings.for_pytest()
-    command = [leg.python, "-m", module, *arguments]
+    return _watch(leg.python, ["-m", module, *arguments], variables)
+
+
+def _watch(program: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
+    command = [str(program), *arguments]
     return subprocess.run(command, cwd=ROOT, check=False, env=variables).returncode

@@ -12,7 +12,7 @@ from tests.tools import collection_tree, environments
 from tests.tools.environments import Environment
 from tests.tools.places import BUILD, ROOT
 
-FOREIGN = ("ANSIBLE_", "AWS_", "BOTO_", "COVERAGE_", "MYPY", "PYTEST_", "PYTHONPATH", "VIRTUAL_ENV")
+FOREIGN = ("ANSIBLE_", "AWS_", "BOTO_", "COVERAGE_", "MYPY", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 # Made-up, but as long as real ones: short values would be masked all over Ansible's output.
@@ -29,14 +29,14 @@ NO_AWS = {
 def plain() -> dict[str, str]:
     """The user's variables without those that would change what a check finds."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    kept.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    # Environments are installed without bytecode, which is made here for what is really used.
+    kept.update(PYTHONUNBUFFERED="1", PYTHONPYCACHEPREFIX=str(BUILD / "bytecode"))
     return kept
 
 
 def for_ansible(environment: Environment) -> dict[str, str]:
     """For Ansible's programs: this collection, then amazon.aws."""
-    others = environments.ANSIBLE12 if environment is environments.TOOLS else environment
-    paths = [collection_tree.link(), others.site_packages()]
+    paths = [collection_tree.link(), environment.site_packages()]
     return plain() | {
         "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(str(path) for path in paths),
         "ANSIBLE_HOME": str(BUILD / "ansible"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import environments
+from tests.tools import environments, places
 from tests.tools.environments import Environment, NoInterpreter, ensure
 
 THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -70,13 +70,21 @@ def test_makes_it_again_after_an_interruption(
     assert installations == ["small"]
 
 
+def test_of_an_ansible_package_only_amazon_aws_stays(small: Environment) -> None:
+    site = small.folder / "lib" / "python3.11" / "site-packages" / "ansible_collections"
+    for name in ("amazon/aws", "community/aws", "ansible/posix"):
+        (site / name).mkdir(parents=True)
+    environments._keep_amazon_aws(small)
+    assert [str(path.relative_to(site)) for path in site.glob("*/*")] == ["amazon/aws"]
+
+
 def test_says_which_pythons_are_missing(small: Environment) -> None:
     with pytest.raises(NoInterpreter, match=r"2\.1 or 2\.2"):
         ensure(Environment("old", ("2.1", "2.2"), ("small.txt",)))
 
 
 def test_every_requirement_file_pins_every_version() -> None:
-    files = sorted(environments.REQUIREMENTS.glob("*.txt"))
+    files = sorted(places.REQUIREMENTS.glob("*.txt"))
     lines = [line for file in files for line in file.read_text().splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     assert len(wanted) > 10
@@ -87,6 +95,6 @@ def test_every_requirement_file_is_used() -> None:
     used = {
         name
         for environment in environments.ALL.values()
-        for name in (*environment.requirements, *environment.without_dependencies)
+        for name in (*environment.requirements, *environment.collections)
     }
-    assert used == {file.name for file in environments.REQUIREMENTS.glob("*.txt")}
+    assert used == {file.name for file in places.REQUIREMENTS.glob("*.txt")}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tools import environments, sanity, surroundings
+from tests.tools import environments, places, sanity, surroundings
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_unit_tests_can_reach_no_account() -> None:
 def test_ansible_finds_this_collection_first() -> None:
     variables = surroundings.for_ansible(environments.EMULATOR)
     first = variables["ANSIBLE_COLLECTIONS_PATH"].split(":")[0]
-    assert first == str(surroundings.collection_tree.link())
+    assert first == str(places.COLLECTIONS)
 
 
 def test_pip_versions_are_read_from_ansible_test(
