@@ -22,6 +22,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     call_aws,
+    is_transient,
     send_create,
 )
 
@@ -176,7 +177,9 @@ def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | N
     """Return who else may launch the AMI, None where the caller may not know (not the owner)."""
     try:
         answer = describe_image_attribute(client, image_id, "launchPermission")
-    except AnsibleAWSError:
+    except AnsibleAWSError as error:
+        if is_transient(error):
+            raise
         return None
     return t.cast("list[dict[str, str]]", answer.get("LaunchPermissions", []))
 

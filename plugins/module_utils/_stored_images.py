@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -132,10 +133,15 @@ class Bucket:
             ) from error
 
     def _call(self, description: str, method: str, key: str, **params: t.Any) -> t.Any:
+        return self._send(description, getattr(self._client, method), key, **params)
+
+    def _send(
+        self, description: str, call: t.Callable[..., t.Any], key: str, **params: t.Any
+    ) -> t.Any:
         owner = {"ExpectedBucketOwner": self._expected_owner} if self._expected_owner else {}
         return call_aws(
             f"{description} {self.url(key)}",
-            getattr(self._client, method),
+            call,
             Bucket=self.name,
             **({"Key": key} if key else {}),
             **owner,
@@ -215,12 +221,15 @@ class Bucket:
     def read(self, key: str) -> bytes | None:
         """Return the object's content, None where it does not exist."""
         try:
-            answer = self._call("read", "get_object", key)
+            return t.cast(bytes, self._send("read", self._get_content, key))
         except AmiStoreError as error:
             if error_code(error) in ("404", "NoSuchKey"):
                 return None
             raise
-        with answer["Body"] as body:
+
+    def _get_content(self, **params: t.Any) -> bytes:
+        # Part of the call, since the connection can be lost while the content comes.
+        with contextlib.closing(self._client.get_object(**params)["Body"]) as body:
             return t.cast(bytes, body.read())
 
     def write(self, key: str, content: bytes) -> None:

@@ -16,9 +16,9 @@ import fnmatch
 import hashlib
 import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.session
@@ -42,9 +42,10 @@ MUTATING = (
     "PutObjectTagging",
     "DeleteObject",
 )
-NOON = datetime(2026, 5, 1, 12, 0, tzinfo=timezone.utc)
+NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 
 Answer = dict[str, Any]
+Handler = Callable[[dict[str, Any]], Answer]
 
 
 class Refusal(Exception):
@@ -107,6 +108,8 @@ class Cloud:
     """By operation, what its next calls answer instead."""
     denials: dict[str, Exception] = field(default_factory=dict)
     """By operation, what every call answers instead."""
+    replies: dict[str, Handler] = field(default_factory=dict)
+    """By operation, what answers every call in place of this class."""
     calls: list[Call] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -208,8 +211,12 @@ class Cloud:
         owner = params.get("ExpectedBucketOwner", self.bucket_owner)
         if owner != self.bucket_owner:
             raise forbidden_head() if operation.startswith("Head") else forbidden()
-        answer: Answer = getattr(self, f"_{operation}")(params)
-        return answer
+        return self.replies.get(operation, self.usual(operation))(params)
+
+    def usual(self, operation: str) -> Handler:
+        """Return what answers an operation by default, for a reply that builds on it."""
+        handler: Handler = getattr(self, f"_{operation}")
+        return handler
 
     # EC2
 

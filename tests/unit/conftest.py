@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 from tests.unit.cloud import BUCKET, Cloud, VirtualClock, Wire, plugged
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import botocore.exceptions
 import pytest
+from botocore.exceptions import ClientError
+
 from ansible_collections.amistore.aws.plugins.module_utils import _aws
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
@@ -26,8 +28,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     is_transient,
     send_create,
 )
-from botocore.exceptions import ClientError
-
 from tests.unit.cloud import ACCOUNT, Cloud, Refusal, forbidden
 
 CONNECTION_LOST: list[Exception] = [
