@@ -183,3 +183,13 @@ def clean_image_name(value: t.Any) -> str | None:
     if name is not None and not 3 <= len(name) <= 128:
         raise InputError(f"name {name!r} has {len(name)} characters; an AMI name has 3 to 128.")
     return name
+
+
+def clean_wait_timeout(seconds: int) -> int:
+    """Return the time to wait; a run that may not take any time could not even look."""
+    if seconds < 1:
+        raise InputError(
+            f"wait_timeout {seconds} is not a time to wait: give seconds, at least 1. To start and"
+            " not wait, use wait: false."
+        )
+    return seconds

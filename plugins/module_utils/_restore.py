@@ -37,6 +37,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_bucket,
     clean_bucket_owner,
     clean_image_name,
+    clean_wait_timeout,
     manifest_key,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest, ManifestError
@@ -206,6 +207,7 @@ class RestoreOptions:
     purge_tags: bool = False
     adopt: bool = False
     allow_unencrypted: bool = False
+    wait_timeout: int = 7200
     check_mode: bool = False
 
     @classmethod
@@ -220,6 +222,7 @@ class RestoreOptions:
             purge_tags=params["purge_tags"],
             adopt=params["adopt"],
             allow_unencrypted=params["allow_unencrypted"],
+            wait_timeout=clean_wait_timeout(params["wait_timeout"]),
             check_mode=check_mode,
         )
 

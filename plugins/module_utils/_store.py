@@ -24,6 +24,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_bucket_owner,
     clean_object_tags,
     clean_prefix,
+    clean_wait_timeout,
     image_key,
     key_start,
     manifest_key,
@@ -232,6 +233,7 @@ class StoreOptions:
     purge_tags: bool = False
     manifest: bool = True
     wait: bool = True
+    wait_timeout: int = 7200
     check_mode: bool = False
 
     @classmethod
@@ -248,6 +250,7 @@ class StoreOptions:
             purge_tags=params["purge_tags"],
             manifest=params["manifest"],
             wait=params["wait"],
+            wait_timeout=clean_wait_timeout(params["wait_timeout"]),
             check_mode=check_mode,
         )
 

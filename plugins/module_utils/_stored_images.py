@@ -82,23 +82,26 @@ class Bucket:
     def check(self, region: str) -> None:
         """Prove that the bucket exists, is in the Region and has the expected owner.
 
-        A refusal (403) proves nothing and is left to the calls on the objects: a policy may allow
-        those alone.
+        A refusal (403) proves nothing and is left to the calls on the objects, which a policy may
+        allow alone; every one of them carries the expected owner.
 
         :raises InputError: says which of the three is wrong.
         """
-        actual = self._region_of_bucket()
+        actual, may_look = self._region_of_bucket()
         if actual is not None and actual != region:
             raise InputError(
                 f"bucket '{self.name}' is in Region {actual}, the task runs in {region}. AWS stores"
                 " and restores only through a bucket of the same Region: set region:"
                 f" {actual}, or use a bucket in {region}."
             )
-        if self._expected_owner:
+        if self._expected_owner and may_look:
             self._check_owner()
 
-    def _region_of_bucket(self) -> str | None:
-        # Without the expected owner: its refusal would hide the Region.
+    def _region_of_bucket(self) -> tuple[str | None, bool]:
+        """Return the bucket's Region as far as S3 tells it, and whether the caller may look at it.
+
+        Asked without the expected owner, whose refusal would hide both.
+        """
         try:
             answer = call_aws(
                 f"look at bucket '{self.name}'", self._client.head_bucket, Bucket=self.name
@@ -108,11 +111,11 @@ class Bucket:
                 raise InputError(
                     f"bucket '{self.name}' does not exist. Check the spelling, or create it first."
                 ) from error
-            if not is_forbidden(error) and error_code(error) != "301":
+            region = _region_header(getattr(error.exception, "response", {}))
+            if region is None and not is_forbidden(error):
                 raise
-            answer = t.cast(t.Any, error.exception).response
-        headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
-        return t.cast(t.Optional[str], headers.get("x-amz-bucket-region"))
+            return region, False
+        return _region_header(answer), True
 
     def _check_owner(self) -> None:
         try:
@@ -126,10 +129,9 @@ class Bucket:
             if not is_forbidden(error):
                 raise
             raise InputError(
-                f"bucket '{self.name}' is not proved to belong to account {self._expected_owner}"
-                " (expected_bucket_owner): S3 answered"
-                " 403. Either another account owns it, or these credentials lack s3:ListBucket on"
-                " it; nothing was changed."
+                f"bucket '{self.name}' does not belong to account {self._expected_owner}, which"
+                " expected_bucket_owner asks for: S3 answers 403 to a request that names this"
+                " owner, and answers the same request without it. Nothing was changed."
             ) from error
 
     def _call(self, description: str, method: str, key: str, **params: t.Any) -> t.Any:
@@ -263,6 +265,11 @@ class Bucket:
             raise
         # A suspended bucket overwrites its null version: the deletion would be final.
         return t.cast(bool, answer.get("Status") == "Enabled")
+
+
+def _region_header(answer: t.Mapping[str, t.Any]) -> str | None:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return t.cast(t.Optional[str], headers.get("x-amz-bucket-region"))
 
 
 def _plain_etag(etag: str) -> str:

@@ -310,14 +310,17 @@ def restore(
     clock = SystemClock()
     operation = RestoreOperation(ec2, client_without_retries(module, "ec2"), bucket, options)
     report = Report(entries, f"restored from {bucket.url()}", module.check_mode)
-    run_options = RunOptions(
-        module.check_mode, module.params["wait"], module.params["wait_timeout"]
-    )
+    run_options = RunOptions(module.check_mode, module.params["wait"], options.wait_timeout)
 
     def prepare() -> None:
         bucket.check(ec2.meta.region_name)
         if module.params["all"]:
             entries.extend(found(module.params, bucket))
+            if not entries:
+                report.warnings.append(
+                    f"No stored image lies directly under prefix {module.params['prefix'] or ''!r}"
+                    f" in {bucket.url()}, so nothing is restored. Check bucket and prefix."
+                )
 
     run(operation, RESTORE_LIMITS, run_options, clock, prepare, report)
     return report

@@ -291,7 +291,7 @@ def store(
         ec2, client_without_retries(module, "ec2"), bucket, options, clock, origin
     )
     report = Report(operation.entries(image_ids), f"stored in {options.url}", module.check_mode)
-    run_options = RunOptions(module.check_mode, options.wait, module.params["wait_timeout"])
+    run_options = RunOptions(module.check_mode, options.wait, options.wait_timeout)
     run(
         operation,
         STORE_LIMITS,

@@ -281,3 +281,14 @@ def test_a_name_of_the_wrong_length_is_refused(value: str) -> None:
     length = len(value.strip())
     text = refusal(_inputs.clean_image_name, value)
     assert text.endswith(f"has {length} characters; an AMI name has 3 to 128.")
+
+
+@pytest.mark.parametrize("seconds", [0, -5])
+def test_no_time_to_wait_is_refused(seconds: int) -> None:
+    text = refusal(_inputs.clean_wait_timeout, seconds)
+    assert text.startswith(f"wait_timeout {seconds} is not a time to wait")
+    assert "wait: false" in text
+
+
+def test_a_time_to_wait_is_taken() -> None:
+    assert _inputs.clean_wait_timeout(1) == 1

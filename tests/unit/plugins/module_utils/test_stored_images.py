@@ -96,8 +96,19 @@ def test_another_owner_is_told(s3: Any, cloud: Cloud) -> None:
     cloud.bucket_owner = "444455556666"
     with pytest.raises(InputError) as caught:
         Bucket(s3, BUCKET, ACCOUNT).check(REGION)
-    assert f"is not proved to belong to account {ACCOUNT}" in str(caught.value)
-    assert "nothing was changed" in str(caught.value)
+    assert f"does not belong to account {ACCOUNT}" in str(caught.value)
+    assert "Nothing was changed" in str(caught.value)
+
+
+def test_without_the_right_to_look_at_the_bucket_the_owner_is_left_to_the_objects(
+    s3: Any, cloud: Cloud
+) -> None:
+    cloud.denials["HeadBucket"] = forbidden_head()
+    owned = Bucket(s3, BUCKET, ACCOUNT)
+    owned.check(REGION)
+    owned.head(KEY)
+    assert cloud.params("HeadBucket") == [{"Bucket": BUCKET}]
+    assert cloud.params("HeadObject")[0]["ExpectedBucketOwner"] == ACCOUNT
 
 
 def test_another_error_about_the_owner_is_told_as_it_is(s3: Any, cloud: Cloud) -> None:
