@@ -16,7 +16,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import error_tex
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_key, manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._store import StoreEntry
-from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import IN_PROGRESS
+from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
+    IN_PROGRESS,
+    StoreTask,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 
 
@@ -28,7 +31,7 @@ class AbsentEntry(StoreEntry):
 
     @property
     def state(self) -> str:
-        return "Absent" if self.phase is Phase.DONE else super().state
+        return "Absent" if self.phase is Phase.DONE or self.deletion else super().state
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ class Removal:
     bucket: Bucket
     force: bool = False
     check_mode: bool = False
-    _tasks: set[tuple[str, str]] = field(default_factory=set)
-    """Bucket and key of every store task in progress."""
+    _tasks: dict[tuple[str, str], StoreTask] = field(default_factory=dict)
+    """Every store task in progress, by bucket and key."""
 
     def entries(self, image_ids: t.Iterable[str], prefix: str) -> list[AbsentEntry]:
         return [
@@ -95,7 +98,7 @@ class Removal:
         if not entries:
             return
         tasks = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS])
-        self._tasks = {(task.bucket, task.object_key) for task in tasks}
+        self._tasks = {(task.bucket, task.object_key): task for task in tasks}
         images = _images.images_by_id(self.ec2, [entry.image_id for entry in entries])
         keeps_versions = self.bucket.keeps_versions()
         for entry in entries:
@@ -106,12 +109,13 @@ class Removal:
                 entry.fail(error_text(error))
 
     def _remove(self, entry: AbsentEntry, keeps_versions: bool | None) -> None:
+        entry.task = self._tasks.get((self.bucket.name, entry.key))
         entry.stored = self.bucket.head(entry.key)
         entry.manifest_there = self.bucket.head(manifest_key(entry.key)) is not None
         problem = why_not_delete(
             Holding(
                 stored=entry.stored is not None,
-                in_progress=(self.bucket.name, entry.key) in self._tasks,
+                in_progress=entry.task is not None,
                 keeps_versions=keeps_versions,
                 image_exists=entry.image is not None
                 and entry.image.state in ("available", "disabled"),
@@ -130,11 +134,11 @@ class Removal:
         removes it.
         """
         if entry.stored is not None:
-            if not self.check_mode:
-                entry.deletion = self.bucket.delete(entry.key)
-            entry.changed = True
+            with entry.changing():
+                if not self.check_mode:
+                    entry.deletion = self.bucket.delete(entry.key)
             entry.stored = None
         if entry.manifest_there:
-            if not self.check_mode:
-                self.bucket.delete(manifest_key(entry.key))
-            entry.changed = True
+            with entry.changing():
+                if not self.check_mode:
+                    self.bucket.delete(manifest_key(entry.key))
