@@ -22,6 +22,7 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
+from . import new_buckets
 from .image_responses import MachineImageResponse
 from .objects import THAWED, find_object
 from .store_images import StoreImageBackend, StoreImageResponse
@@ -121,5 +122,5 @@ def install(world: World) -> None:
         path: getattr(EmulatedS3Response, handler.__name__)
         for path, handler in moto.s3.urls.url_paths.items()
     }
-    for owner, name, replacement in _REPLACEMENTS:
+    for owner, name, replacement in (*_REPLACEMENTS, *new_buckets.REPLACEMENTS):
         setattr(owner, name, replacement)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from .filters import like
 from .scenario import Fault
 
+THROTTLED = "throttled"
+_THROTTLED_CODES = {"ec2": "RequestLimitExceeded", "s3": "SlowDown"}
+
 STATUS_OF_ERROR = {
     "AccessDenied": 403,
     "InternalError": 500,
@@ -61,6 +64,12 @@ class FaultPlan:
         return True
 
 
-def status_of(fault: Fault) -> int:
-    """The HTTP status of the fault's answer."""
-    return fault.status or STATUS_OF_ERROR.get(fault.error or "", 400)
+def answer_of(fault: Fault, service: str) -> tuple[str, int]:
+    """The error code and HTTP status of the fault's answer.
+
+    `throttled` stands for the code that the service itself uses for it.
+    """
+    code = fault.error or ""
+    if code == THROTTLED:
+        code = _THROTTLED_CODES.get(service, "Throttling")
+    return code, fault.status or STATUS_OF_ERROR.get(code, 400)

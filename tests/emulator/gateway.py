@@ -63,8 +63,9 @@ class Gateway:
         if fault and fault.drop == "before":
             return None
         if fault and fault.error:
-            message = fault.message or f"Emulated {fault.error}"
-            return error_answer(request, Error(fault.error, message, faults.status_of(fault)))
+            code, status = faults.answer_of(fault, request.service)
+            message = fault.message or f"The emulator was told to answer {code}."
+            return error_answer(request, Error(code, message, status))
         answer = self._authorized(request, environ)
         return None if fault and fault.drop == "after" else answer
 

@@ -74,8 +74,6 @@ def write_stored_image(
         key,
         body,
         etag=multipart_etag(body, size),
-        # S3 encrypts every object since January 2023.
-        encryption=None if bucket.encryption else "AES256",
         disable_notification=True,
     )
     item.contentsize = size

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from .conftest import Lab
+import json
+
+from .conftest import Lab, Refusals
 
 
 def test_archived_and_thawed_object_in_head_and_list(lab: Lab) -> None:
@@ -63,3 +65,20 @@ def test_overwritten_versions_stay(lab: Lab) -> None:
     assert len(versions["Versions"]) == 2
     assert len(versions["DeleteMarkers"]) == 1
     assert lab.s3.get_bucket_versioning(Bucket="vault")["Status"] == "Enabled"
+
+
+def test_new_bucket_is_closed_and_encrypted(lab: Lab, refusal: Refusals) -> None:
+    lab.s3.create_bucket(Bucket="fresh")
+    block = lab.s3.get_public_access_block(Bucket="fresh")["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    rules = lab.s3.get_bucket_ownership_controls(Bucket="fresh")["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    for _time in range(2):
+        answer = lab.s3.get_bucket_encryption(Bucket="fresh")
+        rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
+        assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+        lab.s3.delete_bucket_encryption(Bucket="fresh")
+    public = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}
+    with refusal:
+        lab.s3.put_bucket_policy(Bucket="fresh", Policy=json.dumps({"Statement": [public]}))
+    assert refusal.code == "AccessDenied"

@@ -12,7 +12,7 @@ import pytest
 
 from . import filters
 from .clock import EmulatedClock
-from .faults import FaultPlan, status_of
+from .faults import FaultPlan, answer_of
 from .limits import Rate
 from .model import Refused
 from .paging import Cut, Page, page
@@ -140,9 +140,21 @@ def test_chance_of_a_fault_is_the_same_for_the_same_seed() -> None:
 
 
 def test_status_follows_the_error_unless_it_is_given() -> None:
-    assert status_of(Fault("*", error="SlowDown")) == 503
-    assert status_of(Fault("*", error="InvalidRequest")) == 400
-    assert status_of(Fault("*", error="SlowDown", status=429)) == 429
+    assert answer_of(Fault("*", error="SlowDown"), "s3") == ("SlowDown", 503)
+    assert answer_of(Fault("*", error="InvalidRequest"), "ec2") == ("InvalidRequest", 400)
+    assert answer_of(Fault("*", error="SlowDown", status=429), "s3") == ("SlowDown", 429)
+
+
+@pytest.mark.parametrize(
+    ("service", "answer"),
+    [
+        ("ec2", ("RequestLimitExceeded", 503)),
+        ("s3", ("SlowDown", 503)),
+        ("sts", ("Throttling", 400)),
+    ],
+)
+def test_throttled_is_said_in_each_services_own_word(service: str, answer: tuple[str, int]) -> None:
+    assert answer_of(Fault("*", error="throttled"), service) == answer
 
 
 @pytest.mark.parametrize(
