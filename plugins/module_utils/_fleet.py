@@ -294,12 +294,12 @@ class Fleet(t.Generic[E]):
         now = self._clock.now()
         waited, last = now - self._begun, now >= self._deadline
         if last or now >= self._next_survey:
-            self._next_survey = now + survey_interval(waited)
             self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
+            self._next_survey = self._clock.now() + survey_interval(waited)
         running = self._with(Phase.RUNNING)
         if running and (last or now >= self._next_look):
-            self._next_look = now + look_interval(waited)
             self._tolerate(lambda: self._operation.look(running))
+            self._next_look = self._clock.now() + look_interval(waited)
 
     def _pause(self, now: float) -> float:
         """Return the time until the next thing that can be done."""
