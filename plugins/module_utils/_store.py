@@ -656,7 +656,6 @@ class StoreOperation:
         ours = set(manifest.object_tag_keys) if manifest else set()
         purged = ours - set(wanted) if self.options.purge_tags else set()
         after = {key: value for key, value in before.items() if key not in purged} | dict(wanted)
-        entry.tags_before, entry.tags_after = before, after
         if len(after) > MAX_OBJECT_TAGS:
             foreign = sorted(set(after) - set(wanted))
             entry.fail(
@@ -665,6 +664,7 @@ class StoreOperation:
                 f" the {MAX_OBJECT_TAGS} that S3 allows"
             )
             return manifest
+        entry.tags_before, entry.tags_after = before, after
         if after != before:
             with entry.changing():
                 if not self.options.check_mode:

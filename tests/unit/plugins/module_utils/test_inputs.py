@@ -292,3 +292,14 @@ def test_no_time_to_wait_is_refused(seconds: int) -> None:
 
 def test_a_time_to_wait_is_taken() -> None:
     assert _inputs.clean_wait_timeout(1) == 1
+
+
+# The time to wait
+
+
+def test_a_time_to_wait_is_at_least_a_second() -> None:
+    assert _inputs.clean_wait_timeout(1) == 1
+    for seconds in (0, -5):
+        text = refusal(_inputs.clean_wait_timeout, seconds)
+        assert text.startswith(f"wait_timeout {seconds} is not a time to wait")
+        assert text.endswith("use wait: false.")

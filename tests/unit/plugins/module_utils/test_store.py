@@ -1,0 +1,958 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Storing against a small AWS in memory: what is looked at, done, and taken for an end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
+from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
+from ansible_collections.amistore.aws.plugins.module_utils._store import (
+    LISTING_GRACE,
+    StoreEntry,
+    StoreOperation,
+    StoreOptions,
+    results,
+    tag_diffs,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
+from tests.unit.cloud import (
+    ACCOUNT,
+    BUCKET,
+    REGION,
+    Cloud,
+    Refusal,
+    Thing,
+    VirtualClock,
+    forbidden,
+    forbidden_head,
+    to_dict,
+)
+
+WEB, DB = "ami-0abcdef1", "ami-0abcdef2"
+KEY, MANIFEST = f"{WEB}.bin", f"{WEB}.json"
+
+
+@dataclass
+class Storing:
+    """One run's operation; the engine's part is played by the tests."""
+
+    ec2: Any
+    bucket: Bucket
+    cloud: Cloud
+    clock: VirtualClock
+    options: dict[str, Any] = field(default_factory=dict)
+    operation: StoreOperation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.operation = StoreOperation(
+            self.ec2,
+            self.ec2,
+            self.bucket,
+            StoreOptions(BUCKET, **self.options),
+            self.clock,
+            lambda key: Origin(ACCOUNT, REGION, "aws", BUCKET, key),
+        )
+
+    def observe(self, *image_ids: str) -> list[StoreEntry]:
+        entries = self.operation.entries(image_ids or (WEB,))
+        self.operation.observe(entries)
+        return entries
+
+    def start(self, entry: StoreEntry) -> None:
+        """Start as the engine does, which counts an accepted start."""
+        assert entry.phase is Phase.READY
+        reply = self.operation.start(entry)
+        assert reply.answer is Answer.ACCEPTED
+        entry.phase, entry.changed, entry.started_at = Phase.RUNNING, True, self.clock.now()
+
+    def started(self) -> StoreEntry:
+        (entry,) = self.observe()
+        self.start(entry)
+        return entry
+
+    def survey(self, entry: StoreEntry) -> None:
+        self.clock.sleep(LISTING_GRACE + 1)
+        self.operation.survey([entry])
+
+    def look(self, entry: StoreEntry) -> None:
+        self.operation.look([entry])
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.operation.warnings
+
+    def manifest(self, key: str = MANIFEST) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.cloud.objects[key].body)
+        return document
+
+
+StoringWith = Callable[..., Storing]
+
+
+@pytest.fixture
+def storing_with(ec2: Any, bucket: Bucket, cloud: Cloud, clock: VirtualClock) -> StoringWith:
+    return lambda **options: Storing(ec2, bucket, cloud, clock, options)
+
+
+@pytest.fixture
+def storing(storing_with: StoringWith) -> Storing:
+    return storing_with()
+
+
+def shown(entry: StoreEntry) -> dict[str, Any]:
+    return results([entry], BUCKET)[0]
+
+
+def write_manifest(storing: Storing, etag: str | None = None, **changes: Any) -> None:
+    """Leave a manifest of WEB in the bucket, as an earlier run wrote it."""
+    stored = {"etag": etag, "size": 5, "task_start_time": None} if etag else None
+    document = {
+        "format_version": 1,
+        "image": {"Name": "as it was"},
+        "object_tag_keys": [],
+        "stored_image": stored,
+        **changes,
+    }
+    storing.cloud.objects[MANIFEST] = Thing(json.dumps(document).encode())
+
+
+# Observe
+
+
+def test_s3_is_asked_first_and_alone_when_everything_is_there(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing()
+    (entry,) = storing_with(manifest=False).observe()
+    assert entry.phase is Phase.DONE
+    assert cloud.operations() == ["HeadObject"]
+
+
+def test_only_amis_that_are_not_there_are_asked_for(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.add_image(DB)
+    cloud.objects[KEY] = Thing()
+    cloud.objects[MANIFEST] = Thing(b'{"format_version": 1, "stored_image": {"etag": "x"}}')
+    storing.observe(WEB, DB)
+    filters = [call["Filters"] for call in cloud.params("DescribeImages")]
+    assert filters == [[{"Name": "image-id", "Values": [DB]}]]
+    states = [call.get("Filters") for call in cloud.params("DescribeStoreImageTasks")]
+    assert states == [[{"Name": "task-state", "Values": ["InProgress"]}], None]
+
+
+def test_many_are_listed_instead_of_looked_at_one_by_one(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    ids = [f"ami-{number:08x}" for number in range(21)]
+    for image_id in ids:
+        cloud.objects[f"dr/{image_id}.bin"] = Thing()
+    entries = storing_with(prefix="dr", manifest=False).observe(*ids)
+    assert {entry.phase for entry in entries} == {Phase.DONE}
+    assert cloud.operations() == ["ListObjectsV2"]
+    assert cloud.calls[0].params["Prefix"] == "dr/ami-"
+
+
+def test_a_listing_that_needs_many_pages_gives_way_to_single_looks(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    ids = [f"ami-{number:08x}" for number in range(30)]
+    for number in range(100):
+        cloud.objects[f"ami-{number:08x}.bin"] = Thing()
+    cloud.page_size = 30
+    storing = storing_with(manifest=False)
+    entries = storing.observe(*ids)
+    cloud.calls.clear()
+    storing.operation.look(entries)
+    assert cloud.operations() == ["HeadObject"] * 30
+
+
+def test_without_the_right_to_list_single_keys_are_looked_at(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    ids = [f"ami-{number:08x}" for number in range(21)]
+    cloud.denials["ListObjectsV2"] = forbidden()
+    for image_id in ids:
+        cloud.objects[f"{image_id}.bin"] = Thing()
+    entries = storing_with(manifest=False).observe(*ids)
+    assert {entry.phase for entry in entries} == {Phase.DONE}
+    assert cloud.operations().count("HeadObject") == 21
+
+
+def test_a_forbidden_key_fails_its_entry_only(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(DB)
+    cloud.faults["HeadObject"] = [forbidden_head()]
+    hidden, other = storing.observe(WEB, DB)
+    assert (hidden.phase, hidden.changed) == (Phase.FAILED, False)
+    assert "s3:ListBucket" in shown(hidden)["failure_reason"]
+    assert other.phase is Phase.READY
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"root": "instance-store"}, "its root device is 'instance-store'; only EBS-backed"),
+        ({"virtualization": "paravirtual"}, "it is paravirtual"),
+        ({"state": "pending"}, "it is in state 'pending'"),
+        ({"state": "transient"}, "it is in state 'transient'"),
+        ({"state": "failed"}, "it is in state 'failed'"),
+        ({"state": "invalid"}, "it is in state 'invalid'"),
+        ({"state": "deregistered"}, "it is in state 'deregistered'"),
+    ],
+)
+def test_an_ami_that_cannot_be_stored_fails_its_entry_only(
+    details: dict[str, str], told: str, storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB, **details)
+    cloud.add_image(DB)
+    bad, good = storing.observe(WEB, DB)
+    assert bad.phase is Phase.FAILED
+    assert bad.reason.startswith(told)
+    assert good.phase is Phase.READY
+
+
+def test_an_unknown_ami_fails_its_entry_only(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(DB)
+    unknown, good = storing.observe(WEB, DB)
+    assert unknown.reason.startswith(f"{WEB} is not visible to this account in this Region")
+    assert (good.phase, good.size) == (Phase.READY, 28)
+
+
+def test_an_enormous_ami_is_warned_about_and_tried(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] = 5000
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.READY
+    assert storing.warnings == [
+        f"{WEB} has 5020 GiB of volumes; AWS documents 5000 GB as the most it stores."
+    ]
+
+
+def test_the_work_of_others_is_counted_by_size(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.add_image(DB)
+    cloud.add_task(DB, bucket="other")
+    cloud.add_task("ami-0000gone", bucket="other")
+    storing.observe()
+    assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (2, 28)
+
+
+def test_this_runs_work_is_not_counted_as_others(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (0, 0)
+
+
+# Start
+
+
+def test_a_start_sends_prefix_and_tags_and_writes_the_manifest(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB, "web-1", tags={"Name": "web"})
+    cloud.permissions[WEB] = [{"Group": "all"}]
+    storing = storing_with(prefix="dr", tags={"week": "7"})
+    (entry,) = storing.observe()
+    storing.start(entry)
+    assert cloud.params("CreateStoreImageTask") == [
+        {
+            "ImageId": WEB,
+            "Bucket": f"{BUCKET}/dr",
+            "S3ObjectTags": [{"Key": "week", "Value": "7"}],
+        }
+    ]
+    document = storing.manifest(f"dr/{MANIFEST}")
+    assert document["image"] == cloud.images[WEB]
+    assert [item["SnapshotId"] for item in document["snapshots"]] == list(cloud.snapshots)
+    assert document["launch_permissions"] == [{"Group": "all"}]
+    assert document["object_tag_keys"] == ["week"]
+    assert document["object_key"] == f"dr/{KEY}"
+    assert document["stored_image"] is None
+    assert shown(entry)["manifest_key"] == f"dr/{MANIFEST}"
+
+
+def test_snapshots_that_cannot_be_seen_are_left_out(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    first, second = cloud.snapshots
+    del cloud.snapshots[first]
+    storing.started()
+    assert [item["SnapshotId"] for item in storing.manifest()["snapshots"]] == [second]
+
+
+def test_no_manifest_is_written_when_none_is_wanted(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing_with(manifest=False).started()
+    assert cloud.mutations() == ["CreateStoreImageTask"]
+    assert shown(entry)["manifest_key"] is None
+
+
+def test_a_refused_start_writes_nothing(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.denials["CreateStoreImageTask"] = Refusal("UnauthorizedOperation", "no", 403)
+    (entry,) = storing.observe()
+    assert storing.operation.start(entry).answer is Answer.FAILED
+    assert cloud.mutations() == ["CreateStoreImageTask"]
+
+
+def test_a_stale_manifest_is_replaced_on_start(storing: Storing, cloud: Cloud) -> None:
+    """Its object was deleted, so it describes nothing any more."""
+    cloud.add_image(WEB, "as it is")
+    write_manifest(storing, etag="former")
+    storing.started()
+    assert storing.manifest()["image"]["Name"] == "as it is"
+    assert storing.manifest()["stored_image"] is None
+
+
+def test_a_manifest_that_cannot_be_written_is_tried_again_when_the_object_is_there(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.faults["PutObject"] = [forbidden()]
+    entry = storing.started()
+    assert entry.manifest_key is None
+    assert len(storing.warnings) == 1
+    assert storing.warnings[0].startswith(f"{WEB}: Failed to write s3://{BUCKET}/{MANIFEST}")
+    cloud.complete(cloud.tasks[0])
+    storing.look(entry)
+    assert (entry.phase, entry.manifest_key) == (Phase.DONE, MANIFEST)
+    assert storing.manifest()["image"]["ImageId"] == WEB
+
+
+# Look and survey
+
+
+def test_the_object_is_the_one_proof_of_completion(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.look(entry)
+    assert shown(entry)["state"] == "InProgress"
+    cloud.complete(cloud.tasks[0], b"12345")
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
+    assert (shown(entry)["state"], shown(entry)["size"]) == ("Completed", 5)
+    assert shown(entry)["progress_percentage"] == 100
+
+
+def test_a_survey_reads_the_progress(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    assert shown(entry)["progress_percentage"] is None
+    cloud.tasks[0]["ProgressPercentage"] = 42
+    storing.survey(entry)
+    assert shown(entry)["progress_percentage"] == 42
+    assert shown(entry)["task_start_time"] == cloud.tasks[0]["TaskStartTime"].isoformat()
+
+
+def test_a_manifest_is_written_once_and_completed_once(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB, "as it was")
+    entry = storing.started()
+    storing.survey(entry)
+    cloud.images[WEB]["Name"] = "changed since"
+    cloud.complete(cloud.tasks[0], b"12345")
+    storing.look(entry)
+    document = storing.manifest()
+    assert document["image"]["Name"] == "as it was"
+    assert document["stored_image"] == {
+        "etag": cloud.objects[KEY].etag,
+        "size": 5,
+        "task_start_time": cloud.tasks[0]["TaskStartTime"].isoformat(),
+    }
+    assert cloud.operations().count("PutObject") == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("snapshot deleted", "snapshot deleted"), ("", "AWS gave no reason")]
+)
+def test_a_task_that_aws_calls_failed_is_failed(
+    reason: str, told: str, storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason=reason)
+    storing.survey(entry)
+    assert (entry.phase, entry.changed) == (Phase.FAILED, True)
+    assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
+    assert shown(entry)["state"] == "Failed"
+
+
+def test_yesterdays_failure_is_never_taken_for_this_runs(storing: Storing, cloud: Cloud) -> None:
+    """The new task is not listed yet, so AWS still shows the old one as the newest."""
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, "Failed", StoreTaskFailureReason="yesterday")
+    entry = storing.started()
+    hidden = cloud.tasks.pop(0)
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+    cloud.tasks.insert(0, hidden)
+    hidden.update(StoreTaskState="Failed", StoreTaskFailureReason="today")
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: today"
+
+
+def test_a_task_that_is_not_listed_yet_says_nothing(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.tasks.clear()
+    cloud.calls.clear()
+    storing.operation.survey([entry])
+    assert cloud.operations() == ["DescribeStoreImageTasks"]
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+
+
+def test_an_object_that_appears_between_two_looks_ends_the_task_well(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.complete(cloud.tasks[0])
+    storing.survey(entry)
+    assert entry.phase is Phase.DONE
+
+
+def test_completed_without_an_object_is_believed_when_said_twice(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+    storing.survey(entry)
+    assert entry.phase is Phase.FAILED
+    assert f"AWS calls the store task Completed, but s3://{BUCKET}/{KEY} is not" in entry.reason
+    assert shown(entry)["state"] == "NotStarted"
+
+
+def test_completed_before_the_object_shows_is_waited_for(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    storing.survey(entry)
+    cloud.objects[KEY] = Thing()
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"bucket": "other"}, {"key": f"else/{KEY}"}],
+    ids=["another bucket", "another key of this bucket"],
+)
+def test_a_failure_hidden_behind_a_newer_task_is_found(
+    place: dict[str, str], storing: Storing, cloud: Cloud
+) -> None:
+    """AWS shows the newest task per AMI only, and somebody else has started one since."""
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, "Failed", minutes=-60, StoreTaskFailureReason="last week")
+    entry = storing.started()
+    cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason="today")
+    cloud.add_task(WEB, "InProgress", minutes=99, **place)
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: today"
+    assert cloud.params("DescribeStoreImageTasks")[-1]["Filters"] == [
+        {"Name": "task-state", "Values": ["Failed"]},
+        {"Name": "bucket", "Values": [BUCKET]},
+    ]
+
+
+def test_a_newer_task_elsewhere_proves_no_failure(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, "Failed", minutes=-60)
+    entry = storing.started()
+    del cloud.tasks[0]
+    cloud.add_task(WEB, "InProgress", bucket="other", minutes=99)
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+
+
+def test_a_task_of_another_ami_in_the_bucket_proves_no_failure(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.tasks.clear()
+    cloud.add_task(DB, "Failed", minutes=50)
+    cloud.add_task(WEB, "InProgress", bucket="other", minutes=99)
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+
+
+# Attach and hold
+
+
+def test_a_task_of_somebody_else_is_followed(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    task = cloud.add_task(WEB, ProgressPercentage=10)
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.RUNNING
+    assert shown(entry)["state"] == "InProgress"
+    assert shown(entry)["progress_percentage"] == 10
+    assert "CreateStoreImageTask" not in cloud.operations()
+    cloud.complete(task)
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
+
+
+def test_the_failure_of_a_task_that_was_attached_to_is_this_runs(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    task = cloud.add_task(WEB)
+    (entry,) = storing.observe()
+    task.update(StoreTaskState="Failed", StoreTaskFailureReason="no space")
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: no space"
+
+
+def test_attaching_writes_a_manifest_only_when_none_is_there(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB, "as it is")
+    cloud.add_task(WEB)
+    (entry,) = storing.observe()
+    assert entry.changed
+    assert storing.manifest()["image"]["Name"] == "as it is"
+
+
+def test_attaching_leaves_a_manifest_of_this_task_alone(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB, "as it is")
+    cloud.add_task(WEB)
+    write_manifest(storing)
+    (entry,) = storing.observe()
+    assert not entry.changed
+    assert cloud.mutations() == []
+    assert entry.manifest_key == MANIFEST
+
+
+def test_attaching_replaces_the_manifest_of_a_former_object(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB, "as it is")
+    cloud.add_task(WEB)
+    write_manifest(storing, etag="former")
+    storing.observe()
+    assert storing.manifest()["image"]["Name"] == "as it is"
+
+
+def test_attaching_leaves_an_unreadable_manifest_alone(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    task = cloud.add_task(WEB)
+    cloud.objects[MANIFEST] = Thing(b"mine")
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.RUNNING
+    cloud.complete(task)
+    storing.look(entry)
+    assert cloud.objects[MANIFEST].body == b"mine"
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert [warning for warning in storing.warnings if "is not JSON" in warning]
+
+
+def test_attaching_without_a_manifest_wanted_changes_nothing(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB)
+    (entry,) = storing_with(manifest=False).observe()
+    assert not entry.changed
+    assert cloud.mutations() == []
+
+
+def test_an_ami_that_is_stored_elsewhere_is_held_until_that_ends(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    other = cloud.add_task(WEB, bucket="other")
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.HELD, False)
+    assert f"s3://other/{KEY}" in entry.reason
+    assert shown(entry)["state"] == "NotStarted"
+    storing.survey(entry)
+    assert entry.phase is Phase.HELD
+    other["StoreTaskState"] = "Completed"
+    storing.survey(entry)
+    assert entry.phase is Phase.UNSURE
+    storing.operation.observe([entry])
+    assert (entry.phase, entry.reason) == (Phase.READY, "")
+
+
+def test_the_foreign_tasks_failure_is_not_ours(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    other = cloud.add_task(WEB, bucket="other", minutes=5)
+    (entry,) = storing.observe()
+    other.update(StoreTaskState="Failed", StoreTaskFailureReason="theirs")
+    storing.survey(entry)
+    storing.operation.observe([entry])
+    storing.start(entry)
+    mine = cloud.tasks.pop(0)
+    storing.survey(entry)
+    assert entry.phase is Phase.RUNNING
+    assert mine["Bucket"] == BUCKET
+
+
+def test_a_task_into_another_key_of_the_bucket_is_an_error(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, key=f"old/{KEY}")
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.FAILED
+    assert f"s3://{BUCKET}/old/{KEY}" in entry.reason
+
+
+def test_already_exists_without_our_key_is_an_error(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[f"old/{KEY}"] = Thing()
+    cloud.denials["CreateStoreImageTask"] = Refusal(
+        "InvalidRequest", "The AMI already exists in the bucket."
+    )
+    (entry,) = storing.observe()
+    assert storing.operation.start(entry).answer is Answer.EXISTS
+    entry.exists_said = True
+    storing.operation.observe([entry])
+    assert entry.phase is Phase.FAILED
+    assert "under another key" in entry.reason
+
+
+# An answer that got lost
+
+
+def test_a_lost_answer_whose_task_runs_counts_as_this_runs_start(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, "Failed", minutes=-60)
+    (entry,) = storing.observe()
+    entry.answer_lost = True
+    task = cloud.add_task(WEB, minutes=5)
+    storing.operation.observe([entry])
+    assert (entry.phase, entry.changed) == (Phase.RUNNING, True)
+    assert storing.manifest()["image"]["ImageId"] == WEB
+    task.update(StoreTaskState="Failed", StoreTaskFailureReason="now")
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: now"
+
+
+def test_a_lost_answer_whose_object_is_there_counts_as_a_change(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(manifest=False)
+    (entry,) = storing.observe()
+    entry.answer_lost = True
+    cloud.objects[KEY] = Thing()
+    storing.operation.observe([entry])
+    assert (entry.phase, entry.changed) == (Phase.DONE, True)
+
+
+def test_a_lost_answer_of_a_request_that_was_not_executed_starts_again(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    (entry,) = storing.observe()
+    entry.answer_lost = True
+    storing.operation.observe([entry])
+    assert (entry.phase, entry.changed) == (Phase.READY, False)
+
+
+# Keep: the manifest
+
+
+def test_a_second_run_changes_nothing(storing: Storing, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing()
+    write_manifest(storing, etag=cloud.objects[KEY].etag)
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert cloud.mutations() == []
+    assert (shown(entry)["manifest_key"], shown(entry)["state"]) == (MANIFEST, "Completed")
+    assert storing.warnings == []
+
+
+def test_a_stored_image_without_a_manifest_gets_one_while_its_ami_exists(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[KEY] = Thing(b"12345")
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, True)
+    assert storing.manifest()["stored_image"] == {
+        "etag": cloud.objects[KEY].etag,
+        "size": 5,
+        "task_start_time": None,
+    }
+
+
+def test_a_stored_image_whose_ami_is_gone_stays_without_a_manifest(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing()
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert shown(entry)["manifest_key"] is None
+    assert len(storing.warnings) == 1
+    assert "has no manifest, and none can be made since the AMI is gone" in storing.warnings[0]
+
+
+def test_a_manifest_that_was_left_incomplete_is_completed_not_rewritten(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB, "changed since")
+    cloud.objects[KEY] = Thing()
+    write_manifest(storing)
+    (entry,) = storing.observe()
+    assert entry.changed
+    assert storing.manifest()["image"] == {"Name": "as it was"}
+    assert storing.manifest()["stored_image"]["etag"] == cloud.objects[KEY].etag
+
+
+def test_a_manifest_of_another_object_is_warned_about_and_left(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB, "changed since")
+    cloud.objects[KEY] = Thing()
+    write_manifest(storing, etag="other")
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert "describes an object with ETag other" in storing.warnings[0]
+    assert cloud.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"not json", "is not JSON"),
+        (b"{}", "is not a manifest of amistore.aws"),
+        (b'{"format_version": 99}', "update the collection"),
+    ],
+)
+def test_an_unreadable_manifest_is_left_alone_with_a_warning(
+    content: bytes, told: str, storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(content)})
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert cloud.objects[MANIFEST].body == content
+    assert told in storing.warnings[0]
+    assert storing.warnings[0].endswith("It is left as it is.")
+
+
+def test_a_manifest_that_may_not_be_read_fails_the_entry_that_is_stored(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing()
+    cloud.denials["GetObject"] = forbidden()
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.FAILED
+    assert entry.reason.startswith(f"it is stored as s3://{BUCKET}/{KEY}, but: Failed to read")
+    assert shown(entry)["state"] == "Completed"
+
+
+# Keep: the tags
+
+
+def test_tags_that_are_omitted_are_left_alone(storing_with: StoringWith, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(tags={"theirs": "1"})
+    (entry,) = storing_with(manifest=False, purge_tags=True).observe()
+    assert not entry.changed
+    assert "GetObjectTagging" not in cloud.operations()
+
+
+def test_tags_are_merged_with_those_that_are_there(storing_with: StoringWith, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(tags={"theirs": "1", "week": "6"})
+    storing = storing_with(manifest=False, tags={"week": "7"})
+    (entry,) = storing.observe()
+    assert entry.changed
+    assert cloud.objects[KEY].tags == {"theirs": "1", "week": "7"}
+    assert tag_diffs([entry]) == [
+        {
+            "before_header": KEY,
+            "after_header": KEY,
+            "before": {"theirs": "1", "week": "6"},
+            "after": {"theirs": "1", "week": "7"},
+        }
+    ]
+    (again,) = storing_with(manifest=False, tags={"week": "7"}).observe()
+    assert (again.changed, tag_diffs([again])) == (False, [])
+
+
+def test_purging_removes_only_what_the_manifest_lists_as_ours(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing(tags={"theirs": "1", "old": "2", "week": "6"})
+    storing = storing_with(tags={"week": "7"}, purge_tags=True)
+    write_manifest(storing, cloud.objects[KEY].etag, object_tag_keys=["old", "week"])
+    (entry,) = storing.observe()
+    assert cloud.objects[KEY].tags == {"theirs": "1", "week": "7"}
+    assert storing.manifest()["object_tag_keys"] == ["week"]
+    assert storing.manifest()["image"] == {"Name": "as it was"}
+    (again,) = storing_with(tags={"week": "7"}, purge_tags=True).observe()
+    assert (entry.changed, again.changed) == (True, False)
+
+
+def test_purging_without_a_manifest_removes_nothing(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing(tags={"theirs": "1"})
+    storing_with(tags={}, purge_tags=True).observe()
+    assert cloud.objects[KEY].tags == {"theirs": "1"}
+
+
+def test_purging_reads_the_manifest_even_where_none_is_to_be_written(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing(tags={"theirs": "1", "old": "2"})
+    storing = storing_with(tags={}, purge_tags=True, manifest=False)
+    write_manifest(storing, "e", object_tag_keys=["old"])
+    storing.observe()
+    assert cloud.objects[KEY].tags == {"theirs": "1"}
+    assert cloud.mutations() == ["PutObjectTagging"]
+
+
+def test_tags_that_are_kept_stay_ours(storing_with: StoringWith, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(tags={"old": "2"})
+    storing = storing_with(tags={"week": "7"})
+    write_manifest(storing, cloud.objects[KEY].etag, object_tag_keys=["old"])
+    storing.observe()
+    assert cloud.objects[KEY].tags == {"old": "2", "week": "7"}
+    assert storing.manifest()["object_tag_keys"] == ["old", "week"]
+
+
+def test_more_than_ten_tags_together_fail_the_entry(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    theirs = {f"theirs{number}": "1" for number in range(9)}
+    cloud.objects[KEY] = Thing(tags=theirs)
+    (entry,) = storing_with(manifest=False, tags={"a": "1", "b": "2"}).observe()
+    assert (entry.phase, entry.changed) == (Phase.FAILED, False)
+    assert entry.reason.startswith("2 tags and the 9 that the object has already (theirs0, ")
+    assert cloud.mutations() == []
+    assert tag_diffs([entry]) == []
+
+
+def test_refused_tags_fail_the_entry_that_is_stored(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing()
+    cloud.denials["PutObjectTagging"] = forbidden()
+    (entry,) = storing_with(manifest=False, tags={"a": "1"}).observe()
+    assert (entry.phase, entry.changed) == (Phase.FAILED, False)
+    assert "but: Failed to write the tags of" in entry.reason
+    assert shown(entry)["state"] == "Completed"
+
+
+def test_tags_of_a_store_of_somebody_else_are_set_when_it_is_there(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    task = cloud.add_task(WEB)
+    storing = storing_with(tags={"week": "7"})
+    (entry,) = storing.observe()
+    cloud.complete(task)
+    storing.look(entry)
+    assert cloud.objects[KEY].tags == {"week": "7"}
+
+
+# Check mode
+
+
+def test_check_mode_of_a_start_writes_nothing_and_says_what_it_would(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(check_mode=True)
+    (entry,) = storing.observe()
+    assert storing.operation.try_permission(entry).answer is Answer.WOULD_SUCCEED
+    assert (entry.phase, entry.changed) == (Phase.READY, True)
+    assert shown(entry)["manifest_key"] == MANIFEST
+    assert cloud.mutations() == []
+
+
+@pytest.mark.parametrize(("wait", "changed"), [(True, True), (False, False)])
+def test_check_mode_of_a_held_ami_tells_whether_this_run_would_start_it(
+    wait: bool, changed: bool, storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, bucket="other")
+    (entry,) = storing_with(check_mode=True, wait=wait).observe()
+    assert (entry.phase, entry.changed) == (Phase.HELD, changed)
+
+
+def test_check_mode_of_an_attach_says_whether_the_manifest_would_be_written(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB)
+    (entry,) = storing_with(check_mode=True, wait=False).observe()
+    assert entry.changed
+    assert cloud.mutations() == []
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_check_mode_of_an_attach_says_whether_the_manifest_would_be_completed(
+    wait: bool, storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB)
+    storing = storing_with(check_mode=True, wait=wait)
+    write_manifest(storing)
+    (entry,) = storing.observe()
+    assert entry.changed is wait
+
+
+def test_check_mode_of_a_kept_image_says_what_would_be_written(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[KEY] = Thing(tags={"theirs": "1"})
+    (entry,) = storing_with(check_mode=True, tags={"week": "7"}).observe()
+    assert entry.changed
+    assert cloud.mutations() == []
+    assert tag_diffs([entry])[0]["after"] == {"theirs": "1", "week": "7"}
+    assert shown(entry)["manifest_key"] == MANIFEST
+
+
+# Options
+
+
+def params(**changes: Any) -> dict[str, Any]:
+    return {
+        "bucket": BUCKET,
+        "prefix": None,
+        "expected_bucket_owner": None,
+        "tags": None,
+        "purge_tags": False,
+        "manifest": True,
+        "wait": True,
+        "wait_timeout": 60,
+        **changes,
+    }
+
+
+def test_options_are_cleaned() -> None:
+    options = StoreOptions.from_params(
+        params(prefix="dr/", expected_bucket_owner=f" {ACCOUNT} ", tags={"week": 7}), True
+    )
+    assert options == StoreOptions(
+        bucket=BUCKET,
+        prefix="dr",
+        expected_bucket_owner=ACCOUNT,
+        tags={"week": "7"},
+        wait_timeout=60,
+        check_mode=True,
+    )
+    assert options.url == f"s3://{BUCKET}/dr"
+    assert StoreOptions.from_params(params(), False).url == f"s3://{BUCKET}"
+
+
+def test_tag_keys_of_a_dict_become_a_list_of_aws(storing_with: StoringWith, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    storing_with(tags={"a": "1", "b": "2"}).started()
+    sent = cloud.params("CreateStoreImageTask")[0]["S3ObjectTags"]
+    assert to_dict(sent) == {"a": "1", "b": "2"}
