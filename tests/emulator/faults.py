@@ -47,7 +47,7 @@ class FaultPlan:
 
     @staticmethod
     def _concerns(fault: Fault, action: str, key: str, image_ids: Sequence[str]) -> bool:
-        if not like(action, fault.action.split(":")[-1]):
+        if not like(action, fault.action.rpartition(":")[2]):
             return False
         image_fits = fault.image_id == "*" or any(like(i, fault.image_id) for i in image_ids)
         return image_fits and like(key, fault.key)

@@ -43,7 +43,7 @@ def copies_of(bucket: str, image_id: str, delete_markers_count: bool) -> Iterato
     """
     found = find_bucket(bucket)
     for key in list(found.keys) if found else []:
-        if key.rsplit("/", 1)[-1] != f"{image_id}.bin":
+        if key.rpartition("/")[2] != f"{image_id}.bin":
             continue
         if delete_markers_count or find_object(bucket, key):
             yield key

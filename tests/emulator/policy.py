@@ -102,7 +102,7 @@ def _conditions_hold(conditions: Mapping[str, Any], context: Mapping[str, str]) 
 
 
 def _condition_holds(operator: str, value: str | None, wanted: list[Any]) -> bool:
-    name = operator.split(":")[-1]
+    name = operator.rpartition(":")[2]
     if name == "Null":
         return (value is None) == (as_text(wanted[0]) == "true")
     if_exists = name.endswith("IfExists")

@@ -16,7 +16,7 @@ from .conftest import Lab
 def test_demo_has_three_amis_of_several_disks(lab: Lab) -> None:
     ids = lab.emulator.seed("demo")
     images = lab.ec2.describe_images(ImageIds=ids)["Images"]
-    assert [image["Name"].split("-")[0] for image in images] == ["web", "db", "bastion"]
+    assert [image["Name"].partition("-")[0] for image in images] == ["web", "db", "bastion"]
     assert all(len(image["BlockDeviceMappings"]) > 1 and image["Tags"] for image in images)
     assert [image.get("TpmSupport") for image in images] == [None, None, "v2.0"]
     disks = [m["Ebs"]["Encrypted"] for image in images for m in image["BlockDeviceMappings"]]

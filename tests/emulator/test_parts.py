@@ -36,14 +36,14 @@ def test_bucket_empties_and_refills() -> None:
     now = [0.0]
     buckets = TokenBuckets(lambda: now[0])
     rate = Rate(2, 0.5)
-    assert [buckets.take("a", rate) for _ in range(3)] == [True, True, False]
+    assert [buckets.take("a", rate) for _time in range(3)] == [True, True, False]
     assert buckets.take("b", rate)
     now[0] = 1.9
     assert not buckets.take("a", rate)
     now[0] = 2.0
     assert buckets.take("a", rate)
     now[0] = 1000.0
-    assert [buckets.take("a", rate) for _ in range(3)] == [True, True, False]
+    assert [buckets.take("a", rate) for _time in range(3)] == [True, True, False]
 
 
 def _all_pages(cut: Cut, keep: Any = lambda _item: True) -> list[list[int]]:
@@ -112,7 +112,7 @@ def test_unknown_filter_and_too_many_values_are_refused() -> None:
 
 def test_fault_skips_the_first_and_stops_after_its_times() -> None:
     plan = FaultPlan([Fault("DescribeImages", error="InternalError", after=1, times=2)])
-    given = [plan.pick("DescribeImages") is not None for _ in range(5)]
+    given = [plan.pick("DescribeImages") is not None for _time in range(5)]
     assert given == [False, True, True, False, False]
 
 
@@ -132,7 +132,7 @@ def test_fault_concerns_its_action_key_and_ami_only() -> None:
 def test_chance_of_a_fault_is_the_same_for_the_same_seed() -> None:
     def given(seed: int) -> list[bool]:
         plan = FaultPlan([Fault("*", error="InternalError", probability=0.5, seed=seed)])
-        return [plan.pick("DescribeImages") is not None for _ in range(40)]
+        return [plan.pick("DescribeImages") is not None for _time in range(40)]
 
     assert given(1) == given(1)
     assert given(1) != given(2)

@@ -152,7 +152,7 @@ def read(environ: Mapping[str, Any], body: bytes) -> Request:
         action = _s3_operation(environ["REQUEST_METHOD"], bucket, key, query, headers)
     else:
         params = {**query, **_form(headers, body)}
-        action = params.get("Action") or headers.get("x-amz-target", "").split(".")[-1]
+        action = params.get("Action") or headers.get("x-amz-target", "").rpartition(".")[2]
         bucket, key = params.get("Bucket", ""), params.get("ObjectKey", "")
     socket = environ.get("werkzeug.socket")
     return Request(
@@ -188,7 +188,7 @@ def _form(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
 
 
 def _bucket_and_key(environ: Mapping[str, Any]) -> tuple[str, str]:
-    path = unquote(str(environ.get("RAW_URI", environ["PATH_INFO"])).split("?")[0])
+    path = unquote(str(environ.get("RAW_URI", environ["PATH_INFO"])).partition("?")[0])
     bucket, _slash, key = path.lstrip("/").partition("/")
     return bucket, key
 
