@@ -1,0 +1,712 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoring against a small AWS in memory: what is looked at, done, and taken for an end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, InputError
+from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._restore import (
+    ETAG_TAG,
+    LOCATION_TAG,
+    RestoreEntry,
+    RestoreOperation,
+    RestoreOptions,
+    results,
+    tag_diffs,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
+from tests.unit.cloud import (
+    ACCOUNT,
+    BUCKET,
+    Cloud,
+    Refusal,
+    Thing,
+    forbidden,
+    forbidden_head,
+    to_dict,
+    to_list,
+)
+from tests.unit.cloud import (
+    Answer as Item,
+)
+
+WEB, HOLDER = "ami-0abcdef1", "ami-0000beef"
+KEY, MANIFEST = f"{WEB}.bin", f"{WEB}.json"
+
+
+@dataclass
+class Restoring:
+    """One run's operation; the engine's part is played by the tests."""
+
+    ec2: Any
+    bucket: Bucket
+    cloud: Cloud
+    options: dict[str, Any] = field(default_factory=dict)
+    operation: RestoreOperation = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = RestoreOptions(BUCKET, **self.options)
+        self.operation = RestoreOperation(self.ec2, self.ec2, self.bucket, options)
+
+    def observe(self, name: str | None = "web", **details: Any) -> RestoreEntry:
+        entry = RestoreEntry(KEY, object_key=KEY, name=name, **details)
+        self.operation.observe([entry])
+        return entry
+
+    def start(self, entry: RestoreEntry) -> None:
+        """Start as the engine does, which counts an accepted start."""
+        assert entry.phase is Phase.READY
+        assert self.operation.start(entry).answer is Answer.ACCEPTED
+        entry.phase, entry.changed = Phase.RUNNING, True
+
+    def started(self, **details: Any) -> RestoreEntry:
+        entry = self.observe(**details)
+        self.start(entry)
+        return entry
+
+    def look(self, entry: RestoreEntry) -> None:
+        self.operation.look([entry])
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.operation.warnings
+
+
+RestoringWith = Callable[..., Restoring]
+
+
+@pytest.fixture
+def restoring_with(ec2: Any, bucket: Bucket, cloud: Cloud) -> RestoringWith:
+    cloud.objects[KEY] = Thing()
+    return lambda **options: Restoring(ec2, bucket, cloud, options)
+
+
+@pytest.fixture
+def restoring(restoring_with: RestoringWith) -> Restoring:
+    return restoring_with()
+
+
+def proof(cloud: Cloud) -> dict[str, str]:
+    return {LOCATION_TAG: f"{BUCKET}/{KEY}", ETAG_TAG: cloud.objects[KEY].etag}
+
+
+def add_holder(cloud: Cloud, state: str = "available", name: str = "web", **details: Any) -> Item:
+    """Register an AMI restored from this very object, as an earlier run left it."""
+    marked = proof(cloud)
+    return cloud.add_image(
+        HOLDER,
+        name,
+        state=state,
+        tags=marked | details.pop("tags", {}),
+        snapshot={"tags": marked},
+        **details,
+    )
+
+
+def write_manifest(cloud: Cloud, name: str | None = "web", encrypted: bool = False) -> None:
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "Encrypted": encrypted}}
+    document = {"format_version": 1, "image": {"Name": name, "BlockDeviceMappings": [disk]}}
+    cloud.objects[MANIFEST] = Thing(json.dumps(document).encode())
+
+
+def shown(entry: RestoreEntry) -> dict[str, Any]:
+    return results([entry], BUCKET)[0]
+
+
+def tags_of(cloud: Cloud, entry: RestoreEntry) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return the tags of the restored AMI and of each of its snapshots."""
+    image = cloud.images[str(entry.image_id)]
+    ids = [disk["Ebs"]["SnapshotId"] for disk in image["BlockDeviceMappings"] if "Ebs" in disk]
+    return to_dict(image["Tags"]), [to_dict(cloud.snapshots[one]["Tags"]) for one in ids]
+
+
+# The stored image
+
+
+def test_a_missing_object_fails_its_entry(restoring: Restoring, cloud: Cloud) -> None:
+    del cloud.objects[KEY]
+    entry = restoring.observe()
+    assert entry.phase is Phase.FAILED
+    assert entry.reason.startswith(f"s3://{BUCKET}/{KEY} does not exist. Check the key")
+    assert shown(entry)["state"] == "NotStarted"
+    assert cloud.operations() == ["HeadObject"]
+
+
+def test_a_forbidden_object_fails_its_entry(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.denials["HeadObject"] = forbidden_head()
+    assert "S3 answered 403" in restoring.observe().reason
+
+
+def test_one_bad_stored_image_leaves_the_others_alone(restoring: Restoring, cloud: Cloud) -> None:
+    bad = RestoreEntry("x", object_key="x.bin", name="x-name")
+    good = RestoreEntry(KEY, object_key=KEY, name="web")
+    restoring.operation.observe([bad, good])
+    assert (bad.phase, good.phase) == (Phase.FAILED, Phase.READY)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ({"StorageClass": "GLACIER"}, "the object is archived (GLACIER) and cannot be read"),
+        ({"StorageClass": "DEEP_ARCHIVE"}, "is archived (DEEP_ARCHIVE)"),
+        (
+            {"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "DEEP_ARCHIVE_ACCESS"},
+            "is archived (DEEP_ARCHIVE_ACCESS)",
+        ),
+        (
+            {"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'},
+            "is archived (GLACIER) and S3 is bringing it back",
+        ),
+    ],
+)
+def test_an_archived_object_fails_its_entry(
+    head: dict[str, str], told: str, restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing(head=head)
+    entry = restoring.observe()
+    assert entry.phase is Phase.FAILED
+    assert told in entry.reason
+    assert ("aws s3api restore-object" in entry.reason) is ("Restore" not in head)
+
+
+def test_an_archived_object_that_is_restored_already_is_no_concern(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.objects[KEY] = Thing(head={"StorageClass": "GLACIER"})
+    add_holder(cloud)
+    assert restoring.observe().phase is Phase.DONE
+
+
+# The manifest and the name
+
+
+def test_the_manifest_gives_the_name_and_the_size(restoring: Restoring, cloud: Cloud) -> None:
+    write_manifest(cloud, "web-1")
+    entry = restoring.observe(name=None)
+    assert (entry.name, entry.size, entry.phase) == ("web-1", 8, Phase.READY)
+    assert entry.label == f"{KEY} as 'web-1'"
+
+
+def test_a_name_given_wins_over_the_manifests(restoring: Restoring, cloud: Cloud) -> None:
+    write_manifest(cloud, "web-1")
+    assert restoring.observe(name="mine").name == "mine"
+
+
+def test_with_a_name_no_manifest_is_needed(restoring: Restoring) -> None:
+    entry = restoring.observe()
+    assert (entry.phase, entry.size) == (Phase.READY, 0)
+    assert restoring.warnings == []
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_without_any_name_the_entry_fails(
+    name: str | None, restoring: Restoring, cloud: Cloud
+) -> None:
+    write_manifest(cloud, name)
+    entry = restoring.observe(name=None)
+    assert entry.phase is Phase.FAILED
+    assert f"s3://{BUCKET}/{MANIFEST} gives none" in entry.reason
+    assert f"object_key: {KEY!r} and a name" in entry.reason
+
+
+def test_a_name_in_a_manifest_that_aws_would_refuse_fails_the_entry(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    write_manifest(cloud, "n" * 129)
+    entry = restoring.observe(name=None)
+    assert "an AMI name has 3 to 128" in entry.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"no", "is not JSON"), (b'{"format_version": 9}', "update")]
+)
+def test_an_unreadable_manifest_is_warned_about_and_done_without(
+    content: bytes, told: str, restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.objects[MANIFEST] = Thing(content)
+    assert restoring.observe().phase is Phase.READY
+    assert told in restoring.warnings[0]
+    assert restoring.warnings[0].endswith("The restore goes on without a manifest.")
+
+
+def test_a_forbidden_manifest_is_warned_about_and_done_without(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.denials["GetObject"] = forbidden()
+    assert restoring.observe().phase is Phase.READY
+    assert "Failed to read" in restoring.warnings[0]
+
+
+def test_a_manifest_that_s3_cannot_give_now_fails_the_entry(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    """Without it the guard of encrypted disks would be blind."""
+    cloud.denials["GetObject"] = Refusal("InternalError", status=500)
+    entry = restoring.observe()
+    assert entry.phase is Phase.FAILED
+    assert "InternalError" in entry.reason
+
+
+def test_one_name_for_two_images_stops_before_anything_is_touched(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    write_manifest(cloud, "web")
+    cloud.objects["copy.bin"] = Thing()
+    entries = [
+        RestoreEntry(KEY, object_key=KEY),
+        RestoreEntry("copy.bin", object_key="copy.bin", name="web"),
+    ]
+    with pytest.raises(InputError) as caught:
+        restoring.operation.observe(entries)
+    assert str(caught.value).startswith(
+        f"One name for several AMIs: 'web' for {KEY} and copy.bin. AMI names are unique"
+    )
+    assert cloud.mutations() == []
+
+
+# The guard of encrypted disks
+
+
+def test_encrypted_disks_do_not_come_back_in_the_clear(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.encrypts_by_default = False
+    write_manifest(cloud, encrypted=True)
+    entry = restoring.observe()
+    assert entry.phase is Phase.FAILED
+    assert entry.reason.startswith("the AMI was encrypted, and EBS encryption by default is off")
+    assert "allow_unencrypted: true" in entry.reason
+
+
+def test_encrypted_disks_come_back_where_ebs_encrypts(restoring: Restoring, cloud: Cloud) -> None:
+    write_manifest(cloud, encrypted=True)
+    assert restoring.observe().phase is Phase.READY
+
+
+def test_the_user_may_take_encrypted_disks_in_the_clear(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    cloud.encrypts_by_default = False
+    write_manifest(cloud, encrypted=True)
+    assert restoring_with(allow_unencrypted=True).observe().phase is Phase.READY
+
+
+def test_disks_that_were_not_encrypted_are_no_concern(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.encrypts_by_default = False
+    write_manifest(cloud)
+    assert restoring.observe().phase is Phase.READY
+    assert "GetEbsEncryptionByDefault" not in cloud.operations()
+
+
+def test_without_a_manifest_the_user_is_warned(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.encrypts_by_default = False
+    assert restoring.observe().phase is Phase.READY
+    assert "its disks come back unencrypted" in restoring.warnings[0]
+
+
+def test_the_setting_is_asked_for_once_in_a_run(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.objects["copy.bin"] = Thing()
+    entries = [
+        RestoreEntry(key, object_key=key, name=name)
+        for key, name in ((KEY, "one"), ("copy.bin", "two"))
+    ]
+    restoring.operation.observe(entries)
+    assert cloud.operations().count("GetEbsEncryptionByDefault") == 1
+
+
+def test_a_setting_that_may_not_be_read_stops_the_run(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.denials["GetEbsEncryptionByDefault"] = forbidden()
+    with pytest.raises(AnsibleAWSError, match="EBS encryption by default"):
+        restoring.observe()
+
+
+def test_an_image_that_is_there_already_is_kept_whatever_the_setting(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.encrypts_by_default = False
+    write_manifest(cloud, encrypted=True)
+    add_holder(cloud)
+    assert restoring.observe().phase is Phase.DONE
+
+
+# Start
+
+
+def test_a_start_names_and_proves_what_it_makes(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started(tags={"team": "a"})
+    (sent,) = cloud.params("CreateRestoreImageTask")
+    assert (sent["Bucket"], sent["ObjectKey"], sent["Name"]) == (BUCKET, KEY, "web")
+    wanted = proof(cloud) | {"team": "a"}
+    assert tags_of(cloud, entry) == (wanted, [wanted, wanted])
+    assert shown(entry)["image_id"] == entry.image_id
+    assert shown(entry)["state"] == "pending"
+
+
+def test_snapshots_may_have_tags_of_their_own(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started(tags={"team": "a"}, snapshot_tags={"kind": "disk"})
+    wanted = proof(cloud) | {"kind": "disk"}
+    assert tags_of(cloud, entry) == (proof(cloud) | {"team": "a"}, [wanted, wanted])
+
+
+def test_empty_snapshot_tags_leave_the_proof_alone(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started(tags={"team": "a"}, snapshot_tags={})
+    assert tags_of(cloud, entry)[1] == [proof(cloud), proof(cloud)]
+
+
+def test_the_restores_of_others_count_in_size_and_anything_pending_as_traffic(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.add_image("ami-00000001", "copy", state="pending")
+    cloud.add_image("ami-00000002", "r", state="pending", tags={LOCATION_TAG: "theirs/x.bin"})
+    entry = restoring.started()
+    restoring.operation.survey([entry])
+    assert (restoring.operation.foreign_tasks, restoring.operation.foreign_size) == (2, 28)
+
+
+# Wait
+
+
+def test_a_restore_is_followed_to_its_end(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    restoring.look(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "pending")
+    cloud.images[str(entry.image_id)]["State"] = "available"
+    restoring.look(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.DONE, "available")
+    assert shown(entry)["progress_percentage"] == 100
+    assert shown(entry)["snapshot_ids"] == list(cloud.snapshots)
+    assert shown(entry)["encrypted"] is False
+
+
+def test_an_ami_that_is_not_shown_yet_proves_nothing(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    hidden = cloud.images.pop(str(entry.image_id))
+    restoring.look(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "pending")
+    cloud.images[str(entry.image_id)] = {**hidden, "State": "available"}
+    restoring.look(entry)
+    assert entry.phase is Phase.DONE
+
+
+@pytest.mark.parametrize("state", ["failed", "error", "invalid", "deregistered", "disabled"])
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [({"Code": "Client.Bad", "Message": "broken"}, "Client.Bad: broken"), ({}, "AWS gave no")],
+)
+def test_a_restore_that_ended_badly_is_told_with_awss_reason(
+    state: str, reason: dict[str, str], told: str, restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    cloud.images[str(entry.image_id)].update(State=state, StateReason=reason)
+    restoring.look(entry)
+    assert (entry.phase, entry.changed) == (Phase.FAILED, True)
+    assert f"ended in state {state!r}: {told}" in shown(entry)["state_reason"]
+    assert shown(entry)["state"] == state
+
+
+def test_the_progress_is_that_of_the_snapshots_by_their_sizes(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    small, large = cloud.snapshots.values()
+    small["Progress"], large["Progress"] = "100%", "30%"
+    restoring.look(entry)
+    restoring.operation.survey([entry])
+    assert shown(entry)["progress_percentage"] == (8 * 100 + 20 * 30) // 28
+
+
+def test_progress_without_snapshots_is_none(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    cloud.snapshots.clear()
+    restoring.look(entry)
+    restoring.operation.survey([entry])
+    assert shown(entry)["progress_percentage"] == 0
+
+
+def test_tags_inside_the_stored_image_do_not_win_for_long(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    """AWS puts back the tags that were stored; whether they beat ours is not documented."""
+    entry = restoring.started(tags={"team": "a"})
+    image = cloud.images[str(entry.image_id)]
+    image.update(State="available", Tags=to_list({"team": "old", "stored": "1", ETAG_TAG: "old"}))
+    restoring.look(entry)
+    assert tags_of(cloud, entry)[0] == proof(cloud) | {"team": "a", "stored": "1"}
+
+
+# An AMI of that name
+
+
+def test_a_restore_that_is_under_way_is_followed(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud, "pending")
+    entry = restoring.observe()
+    assert (entry.phase, entry.changed, entry.image_id) == (Phase.RUNNING, False, HOLDER)
+    assert (restoring.operation.foreign_tasks, restoring.operation.foreign_size) == (0, 0)
+    assert shown(entry)["progress_percentage"] == 100
+
+
+def test_a_second_run_changes_nothing(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud)
+    entry = restoring.observe()
+    assert (entry.phase, entry.changed, entry.image_id) == (Phase.DONE, False, HOLDER)
+    assert cloud.mutations() == []
+    assert tag_diffs([entry]) == []
+
+
+def test_a_stranger_of_that_name_is_an_error(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.add_image(HOLDER)
+    entry = restoring.observe()
+    assert (entry.phase, shown(entry)["image_id"]) == (Phase.FAILED, None)
+    assert f"taken by {HOLDER} (available)" in entry.reason
+    assert cloud.mutations() == []
+
+
+def test_somebody_elses_ami_of_that_name_does_not_matter(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.add_image(HOLDER, owner="444455556666", tags=proof(cloud))
+    assert restoring.observe().phase is Phase.READY
+
+
+def test_an_adopted_ami_gets_the_tags_asked_for_but_never_the_proof(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(HOLDER, tags={"theirs": "1"})
+    entry = restoring_with(adopt=True).observe(tags={"team": "a"})
+    assert (entry.phase, entry.changed, entry.image_id) == (Phase.DONE, True, HOLDER)
+    assert tags_of(cloud, entry) == (
+        {"theirs": "1", "team": "a"},
+        [{"team": "a"}, {"team": "a"}],
+    )
+
+
+def test_an_adopted_ami_without_tags_asked_for_is_left_alone(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(HOLDER)
+    entry = restoring_with(adopt=True).observe()
+    assert (entry.phase, entry.changed) == (Phase.DONE, False)
+    assert cloud.mutations() == []
+
+
+def test_a_failed_restore_of_ours_makes_way_with_its_own_snapshots(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    add_holder(cloud, "failed")
+    first, second = cloud.snapshots
+    cloud.snapshots[second]["Tags"] = to_list({"theirs": "1"})
+    entry = restoring.observe()
+    assert (entry.phase, entry.changed) == (Phase.READY, False)
+    restoring.start(entry)
+    assert cloud.mutations() == ["DeregisterImage", "DeleteSnapshot", "CreateRestoreImageTask"]
+    assert HOLDER not in cloud.images
+    assert first not in cloud.snapshots
+    assert second in cloud.snapshots
+    assert entry.image_id in cloud.images
+
+
+def test_a_failed_stranger_is_never_touched(restoring_with: RestoringWith, cloud: Cloud) -> None:
+    cloud.add_image(HOLDER, state="failed")
+    entry = restoring_with(adopt=True).observe()
+    assert entry.phase is Phase.FAILED
+    assert cloud.mutations() == []
+
+
+def test_a_removal_that_is_refused_starts_nothing(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud, "failed")
+    cloud.denials["DeregisterImage"] = forbidden()
+    entry = restoring.observe()
+    with pytest.raises(AnsibleAWSError, match="deregister"):
+        restoring.operation.start(entry)
+    assert cloud.mutations() == ["DeregisterImage"]
+    assert not entry.changed
+
+
+def test_a_snapshot_that_stays_behind_is_warned_about(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud, "failed")
+    cloud.denials["DeleteSnapshot"] = Refusal("InvalidSnapshot.InUse", "in use")
+    entry = restoring.started()
+    assert entry.phase is Phase.RUNNING
+    assert len(restoring.warnings) == 2
+    assert restoring.warnings[0].endswith("The snapshot of the failed restore stays.")
+
+
+def test_a_refused_start_after_a_removal_still_counts_as_a_change(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    add_holder(cloud, "failed")
+    entry = restoring.observe()
+    cloud.denials["CreateRestoreImageTask"] = Refusal("UnauthorizedOperation", "no", 403)
+    assert restoring.operation.start(entry).answer is Answer.FAILED
+    assert entry.changed
+    assert restoring.operation.start(entry).answer is Answer.FAILED
+    assert cloud.operations().count("DeregisterImage") == 1
+
+
+# An answer that got lost
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"), [("pending", Phase.RUNNING), ("available", Phase.DONE)]
+)
+def test_a_lost_answer_whose_ami_is_there_counts_as_this_runs_start(
+    state: str, phase: Phase, restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.observe()
+    entry.answer_lost = True
+    add_holder(cloud, state)
+    restoring.operation.observe([_unsure(entry)])
+    assert (entry.phase, entry.changed, entry.image_id) == (phase, True, HOLDER)
+
+
+def test_a_lost_answer_of_a_request_that_was_not_executed_starts_again(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.observe()
+    entry.answer_lost = True
+    heads = cloud.operations().count("HeadObject")
+    restoring.operation.observe([_unsure(entry)])
+    assert (entry.phase, entry.changed) == (Phase.READY, False)
+    assert cloud.operations().count("HeadObject") == heads
+
+
+def _unsure(entry: RestoreEntry) -> RestoreEntry:
+    entry.phase = Phase.UNSURE
+    return entry
+
+
+def test_entries_that_have_ended_are_not_decided_again(restoring: Restoring, cloud: Cloud) -> None:
+    del cloud.objects[KEY]
+    restoring.observe()
+    assert "DescribeImages" not in cloud.operations()
+
+
+# Tags
+
+
+def test_tags_are_reconciled_on_the_ami_and_its_snapshots(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    add_holder(cloud, tags={"stored": "1", "team": "old"})
+    entry = restoring.observe(tags={"team": "a"})
+    wanted = proof(cloud) | {"team": "a"}
+    assert tags_of(cloud, entry) == (wanted | {"stored": "1"}, [wanted, wanted])
+    assert entry.changed
+    diffs = {diff["before_header"]: diff for diff in tag_diffs([entry])}
+    assert list(diffs) == [HOLDER, *cloud.snapshots]
+    assert diffs[HOLDER]["before"]["team"] == "old"
+    assert diffs[HOLDER]["after"] == wanted | {"stored": "1"}
+
+
+def test_purging_removes_the_stored_tags_but_never_the_proof(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, tags={"stored": "1", "aws:made": "by-aws"})
+    entry = restoring_with(purge_tags=True).observe(tags={"team": "a"})
+    assert tags_of(cloud, entry)[0] == proof(cloud) | {"team": "a", "aws:made": "by-aws"}
+    assert tag_diffs([entry])[0]["after"] == tags_of(cloud, entry)[0]
+
+
+def test_purging_without_tags_removes_nothing(restoring_with: RestoringWith, cloud: Cloud) -> None:
+    add_holder(cloud, tags={"stored": "1"})
+    entry = restoring_with(purge_tags=True).observe()
+    assert not entry.changed
+    assert cloud.mutations() == []
+
+
+def test_purging_by_empty_tags_removes_all_but_the_proof(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, tags={"stored": "1"})
+    entry = restoring_with(purge_tags=True).observe(tags={})
+    assert entry.changed
+    assert tags_of(cloud, entry)[0] == proof(cloud)
+
+
+def test_purging_by_snapshot_tags_leaves_the_amis_tags_alone(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, tags={"stored": "1"})
+    for snapshot in cloud.snapshots.values():
+        snapshot["Tags"] += to_list({"stored": "1"})
+    entry = restoring_with(purge_tags=True).observe(snapshot_tags={})
+    assert tags_of(cloud, entry) == (
+        proof(cloud) | {"stored": "1"},
+        [proof(cloud), proof(cloud)],
+    )
+
+
+def test_a_proof_that_a_snapshot_lacks_is_written_again(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud)
+    first = next(iter(cloud.snapshots.values()))
+    first["Tags"] = []
+    entry = restoring.observe()
+    assert entry.changed
+    assert tags_of(cloud, entry)[1] == [proof(cloud), proof(cloud)]
+
+
+def test_refused_tags_fail_the_entry_that_is_restored(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud)
+    cloud.denials["CreateTags"] = forbidden()
+    entry = restoring.observe(tags={"team": "a"})
+    assert (entry.phase, entry.changed) == (Phase.FAILED, False)
+    assert entry.reason.startswith(f"it is restored as {HOLDER}, but: Failed to tag {HOLDER}")
+    assert shown(entry)["state"] == "available"
+
+
+# Check mode
+
+
+def test_check_mode_of_a_start_makes_nothing_and_says_what_it_would(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    restoring = restoring_with(check_mode=True)
+    entry = restoring.observe()
+    assert restoring.operation.try_permission(entry).answer is Answer.WOULD_SUCCEED
+    assert (entry.phase, entry.changed) == (Phase.READY, True)
+    assert cloud.params("CreateRestoreImageTask")[0]["DryRun"] is True
+    assert cloud.mutations() == []
+
+
+def test_check_mode_removes_no_failed_restore(restoring_with: RestoringWith, cloud: Cloud) -> None:
+    add_holder(cloud, "failed")
+    restoring = restoring_with(check_mode=True)
+    entry = restoring.observe()
+    restoring.operation.try_permission(entry)
+    assert entry.changed
+    assert cloud.mutations() == []
+
+
+def test_check_mode_shows_the_tags_it_would_write(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, tags={"stored": "1"})
+    entry = restoring_with(check_mode=True, purge_tags=True).observe(tags={"team": "a"})
+    assert entry.changed
+    assert cloud.mutations() == []
+    assert tag_diffs([entry])[0]["after"] == proof(cloud) | {"team": "a"}
+
+
+# Options
+
+
+def test_options_are_cleaned() -> None:
+    params = {
+        "bucket": f" {BUCKET} ",
+        "expected_bucket_owner": ACCOUNT,
+        "purge_tags": True,
+        "adopt": True,
+        "allow_unencrypted": True,
+        "wait_timeout": 60,
+    }
+    assert RestoreOptions.from_params(params, True) == RestoreOptions(
+        BUCKET, ACCOUNT, True, True, True, 60, True
+    )
