@@ -111,7 +111,7 @@ class Bucket:
                 raise InputError(
                     f"bucket '{self.name}' does not exist. Check the spelling, or create it first."
                 ) from error
-            region = _region_header(getattr(error.exception, "response", {}))
+            region = _region_header(getattr(error.exception, "response", None) or {})
             if region is None and not is_forbidden(error):
                 raise
             return region, False
