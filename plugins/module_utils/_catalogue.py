@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.amistore.aws.plugins.module_utils import _manifest, _store_tasks
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_code
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_bucket,
     clean_bucket_owner,
@@ -112,10 +113,10 @@ def _describe(
     warn: t.Callable[[str], None],
 ) -> dict[str, t.Any]:
     extra: dict[str, t.Any] = {}
+    # What was deleted since it was listed is told as the listing told it.
     if "tags" in include:
-        extra["tags"] = bucket.tags(stored.key)
+        extra["tags"] = _tags(bucket, stored.key)
     if "encryption" in include:
-        # Deleted since it was listed: tell what the listing told.
         stored = bucket.head(stored.key) or stored
         extra["encryption"] = dict(stored.encryption)
     if "manifest" in include:
@@ -129,6 +130,15 @@ def _describe(
         "restorable": stored.restorable,
         **extra,
     }
+
+
+def _tags(bucket: Bucket, object_key: str) -> dict[str, str]:
+    try:
+        return bucket.tags(object_key)
+    except AmiStoreError as error:
+        if error_code(error) != "NoSuchKey":
+            raise
+        return {}
 
 
 def _manifest_document(
