@@ -55,6 +55,9 @@ def prepare(wanted: Iterable[Environment]) -> dict[str, str]:
 def run(selected: Sequence[Check], jobs: int) -> list[Result]:
     wanted = {environment.name: environment for c in selected for environment in c.environments}
     missing = prepare(wanted.values())
+    for name, environment in wanted.items():
+        if name not in missing:
+            print(f"environment {name}: Python {environment.python_version()}")
     possible, results = list[Check](), list[Result]()
     for check in selected:
         reasons = [f"{e.name}: {missing[e.name]}" for e in check.environments if e.name in missing]

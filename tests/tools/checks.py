@@ -196,7 +196,9 @@ def importer() -> Check:
         }
         [artifact] = folder.glob("*.tar.gz")
         judge = (TOOLS.python, "-m", "tests.tools.galaxy_import", artifact)
-        yield step(*judge, variables=variables)
+        # It leaves a file of results where it runs.
+        variables |= {"PYTHONPATH": str(ROOT)}
+        yield step(*judge, variables=variables, folder=folder)
 
     return Check("importer", "build and galaxy-importer", (TOOLS,), steps)
 

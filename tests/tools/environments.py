@@ -51,6 +51,11 @@ class Environment:
     def stamp(self) -> Path:
         return ENVIRONMENTS / f"{self.name}.stamp"
 
+    def python_version(self) -> str:
+        """The exact version that it was made with."""
+        settings = (self.folder / "pyvenv.cfg").read_text().splitlines()
+        return next(line.partition("=")[2].strip() for line in settings if "version" in line)
+
     def site_packages(self) -> Path:
         return next(self.folder.glob("lib/python3*/site-packages"))
 

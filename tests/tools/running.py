@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum
@@ -94,10 +95,18 @@ def log_of(check: Check) -> Path:
     return LOGS / f"{check.name}.log"
 
 
-def run_check(check: Check, processes: Processes) -> Result:
+@contextlib.contextmanager
+def only_one(check: Check) -> Iterator[None]:
+    """Hold off the same check of another `make`: both would work in the same folders."""
     LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / f"{check.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run_check(check: Check, processes: Processes) -> Result:
     start = time.monotonic()
-    with open(log_of(check), "wb", buffering=0) as log:
+    with only_one(check), open(log_of(check), "wb", buffering=0) as log:
         try:
             outcome = _run_steps(check, processes, log)
         except (OSError, subprocess.CalledProcessError, RuntimeError) as error:

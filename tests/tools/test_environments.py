@@ -39,6 +39,7 @@ def test_makes_an_environment_that_runs(small: Environment) -> None:
     ensure(small)
     answer = subprocess.run([small.python, "-c", "print(6 * 7)"], capture_output=True, check=True)
     assert answer.stdout == b"42\n"
+    assert small.python_version() == "{}.{}.{}".format(*sys.version_info[:3])
 
 
 def test_leaves_a_finished_environment_alone(small: Environment, installations: list[str]) -> None:
