@@ -14,12 +14,13 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.tags import TagResponse
 
 from .aws_errors import answers_refusals
+from .image_backend import ImageQuery
+from .image_records import Attributes, Disk, EmulatedAmi
 from .limits import (
     MAX_RESOURCE_TAG_KEY,
     MAX_RESOURCE_TAG_VALUE,
     MAX_RESOURCE_TAGS,
 )
-from .machine_images import Attributes, Disk, EmulatedAmi, ImageQuery
 from .model import Refused
 from .paging import Cut, page
 

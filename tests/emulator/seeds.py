@@ -15,7 +15,7 @@ from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
 from .documents import read_document
-from .machine_images import ALL, Attributes, Disk, StateReason
+from .image_records import ALL, Attributes, Disk, StateReason
 from .model import FOREVER, Place
 from .scenario import DEFAULT_ACCOUNT, Failure
 from .world import World

@@ -21,6 +21,8 @@ from .aws_errors import answers_refusals
 from .blob import NotAStoredImage, StoredDisk, StoredImage, pack, unpack
 from .clock import to_datetime
 from .filters import matching
+from .image_backend import MachineImageBackend
+from .image_records import Attributes, Disk, EmulatedAmi, StateReason
 from .image_responses import specified_tags
 from .limits import (
     MAX_OBJECT_TAG_KEY,
@@ -29,13 +31,6 @@ from .limits import (
     MAX_STORABLE_GIB,
     MAX_TASK_IMAGE_IDS,
     MAX_TASK_RESULTS,
-)
-from .machine_images import (
-    Attributes,
-    Disk,
-    EmulatedAmi,
-    MachineImageBackend,
-    StateReason,
 )
 from .model import Place, Refused, StoreTask, TaskRecord, Work
 from .paging import Cut, Page, page
