@@ -54,7 +54,9 @@ class Environment:
     def python_version(self) -> str:
         """The exact version that it was made with."""
         settings = (self.folder / "pyvenv.cfg").read_text().splitlines()
-        return next(line.partition("=")[2].strip() for line in settings if "version" in line)
+        return next(
+            line.partition("=")[2].strip() for line in settings if line.startswith("version")
+        )
 
     def site_packages(self) -> Path:
         return next(self.folder.glob("lib/python3*/site-packages"))
