@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # moto reads these when it is imported.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -115,10 +116,25 @@ def detach() -> bool:
     return True
 
 
+def serve(server: Any, lives: Callable[[], bool]) -> None:
+    """Answer until a signal comes or the parent is gone."""
+    stop_without(lives, server.shutdown)
+    server.serve_forever(poll_interval=0.1)
+    server.server_close()
+
+
+def stop_on_signals(server: Any) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        # From a thread, because shutdown waits for the loop that this signal interrupts.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
 def main() -> int:
     arguments = parse_arguments()
-    first_parent = os.getppid()
-    lines = []
+    lives = parent_lives(arguments.parent_pid, os.getppid())
 
     from .assembly import assemble, initial_scenario
     from .certificates import write_certificates
@@ -132,22 +148,13 @@ def main() -> int:
     with working_directory(arguments.directory) as directory:
         files = write_certificates(directory)
         server = assemble(scenario, arguments.seed, files, arguments.port)
-        lines = [
-            f"export {name}={shlex.quote(value)}"
-            for name, value in exports(server.url, files.bundle).items()
-        ]
-        print("\n".join(lines), flush=True)
+        stop_on_signals(server)
+        for name, value in exports(server.url, files.bundle).items():
+            print(f"export {name}={shlex.quote(value)}")
+        sys.stdout.flush()
         if arguments.background and not detach():
             os._exit(0)
-
-        def stop(*_signal: object) -> None:
-            threading.Thread(target=server.shutdown, daemon=True).start()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        stop_without(parent_lives(arguments.parent_pid, first_parent), stop)
-        server.serve_forever(poll_interval=0.1)
-        server.server_close()
+        serve(server, lives)
         files.remove()
     return 0
 

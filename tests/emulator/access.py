@@ -121,6 +121,8 @@ class Access:
         for action in _iam_actions(request):
             if not self._allowed(account, action, request.bucket, request.key, context):
                 return _denied(region_header)
+        if self._source_closed(request, account, context):
+            return _denied(region_header)
         if self._hides_missing_object(request, account, context):
             return _denied(region_header)
         return None
@@ -147,6 +149,17 @@ class Access:
             {"Endpoint": f"{bucket}.s3.{region}.amazonaws.com", "Bucket": bucket},
         )
 
+    def _source_closed(self, request: Request, account: str, context: dict[str, str]) -> bool:
+        """Whether the source of a copy may not be read, or is not whose it is expected to be."""
+        bucket, _slash, key = request.copy_source.partition("/")
+        found = objects.find_bucket(bucket)
+        if found is None:
+            return False
+        owner = request.headers.get("x-amz-source-expected-bucket-owner")
+        if owner and owner != found.account_id:
+            return True
+        return not self._allowed(account, "s3:GetObject", bucket, key, context)
+
     def _hides_missing_object(
         self, request: Request, account: str, context: dict[str, str]
     ) -> bool:
@@ -166,7 +179,7 @@ class Access:
             return False
         verdict = Verdict.SILENT
         if found.policy:
-            arn = _principal_arn(account)
+            arn = _principal_arn(found.region_name, account)
             verdict = evaluate(found.policy, Attempt(arn, account, action, resource, context))
         if verdict is Verdict.SILENT:
             return bool(found.account_id == account)
@@ -188,7 +201,7 @@ def _context(request: Request, account: str) -> dict[str, str]:
         "aws:SecureTransport": "true" if request.secure else "false",
         "aws:SourceIp": request.address,
         "aws:PrincipalAccount": account,
-        "aws:PrincipalArn": _principal_arn(account),
+        "aws:PrincipalArn": _principal_arn(request.region, account),
         "aws:ViaAWSService": "false",
     }
     if request.tls_version:
@@ -205,8 +218,8 @@ def _denied(headers: tuple[tuple[str, str], ...]) -> Error:
     return Error(_DENIED.code, _DENIED.message, _DENIED.status, headers)
 
 
-def _principal_arn(account: str) -> str:
-    return f"arn:aws:iam::{account}:user/emulated"
+def _principal_arn(region: str, account: str) -> str:
+    return f"arn:{get_partition(region)}:iam::{account}:user/emulated"
 
 
 def _s3_arn(region: str, bucket: str, key: str) -> str:

@@ -12,6 +12,7 @@ from . import seeds
 from .certificates import CertificateFiles
 from .control import Control
 from .corrections import install
+from .demo import demo_images
 from .gateway import Gateway
 from .scenario import Scenario
 from .server import EmulatorServer
@@ -34,7 +35,7 @@ def assemble(
     install(world)
     world.backend(scenarios.DEFAULT_ACCOUNT, seeds.DEFAULT_REGION)
     if seed == "demo":
-        seeds.plant_images(world, seeds.demo(scenario.encryption_by_default))
+        seeds.plant_images(world, demo_images(scenario.encryption_by_default))
     elif seed:
         seeds.plant_images(world, seeds.load(Path(seed)))
     return EmulatorServer(Gateway(world, Control(world)), files, port)

@@ -14,6 +14,7 @@ from moto.s3.models import s3_backends
 
 from . import objects, seeds
 from .answers import Answer, json_answer
+from .demo import demo_images
 from .model import Refused
 from .scenario import DEFAULT_ACCOUNT, ScenarioError
 from .world import World
@@ -91,7 +92,7 @@ class Control:
 
     def _plant_images(self, content: Any) -> Any:
         if content == "demo":
-            planted = seeds.demo(self._world.scenario.encryption_by_default)
+            planted = demo_images(self._world.scenario.encryption_by_default)
         else:
             planted = [seeds.image_seed(values) for values in content]
         return {"image_ids": seeds.plant_images(self._world, planted)}

@@ -25,7 +25,8 @@ from moto.s3.responses import S3Response
 from . import new_buckets
 from .image_responses import MachineImageResponse
 from .objects import THAWED, find_object
-from .store_images import StoreImageBackend, StoreImageResponse
+from .store_image_responses import StoreImageResponse
+from .store_images import StoreImageBackend
 from .world import World
 
 _EXPIRY = "Fri, 31 Dec 2060 00:00:00 GMT"

@@ -51,6 +51,8 @@ class Gateway:
                 answer = self._answer(request, environ)
             finally:
                 self._world.request = None
+            # What this request did, such as deleting a snapshot, may end a task at once.
+            self._world.settle()
             self._world.journal.add(self._entry(request, answer))
             return answer
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,7 +104,9 @@ class Scenario:
         """The request rate of an EC2 action; None when it is not limited."""
         if self.rates is None:
             return None
-        return self.rates[action] if action in self.rates else default_rate(action)
+        named = [name for name in self.rates if fnmatchcase(action, name)]
+        # The longest pattern is the one that was meant for this action.
+        return self.rates[max(named, key=len)] if named else default_rate(action)
 
     def changed(self, changes: Mapping[str, Any]) -> Scenario:
         """This scenario with some keys set anew. Raises ScenarioError and changes nothing."""
@@ -115,7 +118,9 @@ class Scenario:
 
     def as_dict(self) -> dict[str, Any]:
         """What JSON can hold of it, in the form that `changed` accepts."""
-        return asdict(self)
+        shown = asdict(self)
+        shown["rates"] = AWS_RATES if self.rates == {} else self.rates
+        return shown
 
 
 def load(path: Path) -> dict[str, Any]:

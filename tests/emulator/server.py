@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -34,6 +35,11 @@ class EmulatorServer(ThreadedWSGIServer):
         self.gateway = gateway
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(files.certificate, files.key)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up or do not trust the certificate are no error of the server."""
+        if not isinstance(sys.exc_info()[1], (ssl.SSLError, ConnectionError)):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -275,3 +275,22 @@ def test_policy_on_the_way_of_the_call_knows_ec2s_calls(lab: Lab) -> None:
         lab.s3.put_object(Bucket="vault", Key="a")
     assert direct.code == "AccessDenied"
     assert lab.store(lab.image()).endswith(".bin")
+
+
+def test_copy_needs_the_right_to_read_its_source(two: Lab, refusal: Refusals) -> None:
+    theirs = two.client("s3", key=OTHER_KEY)
+    theirs.put_object(Bucket="theirs", Key="a b.bin", Body=b"x")
+    two.s3.put_object(Bucket="vault", Key="own", Body=b"x")
+    two.s3.copy_object(Bucket="vault", Key="copy", CopySource="vault/own")
+    source = {"Bucket": "theirs", "Key": "a b.bin"}
+    with refusal:
+        two.s3.copy_object(Bucket="vault", Key="copy", CopySource=source)
+    assert refusal.code == "AccessDenied"
+    with refusal:
+        two.s3.copy_object(
+            Bucket="vault",
+            Key="copy",
+            CopySource="vault/own",
+            ExpectedSourceBucketOwner=OTHER,
+        )
+    assert refusal.code == "AccessDenied"

@@ -201,6 +201,9 @@ def test_rates_are_awss_unless_changed_or_switched_off() -> None:
     assert changed.rate("CopyImage") is None
     assert changed.rate("CreateStoreImageTask") == Rate(50, 0.1)
     switched_off: list[Any] = [None, {}]
+    by_pattern = scenario.changed({"rates": {"Describe*": [3, 3], "DescribeImages": [1, 2]}})
+    assert by_pattern.rate("DescribeSnapshots") == Rate(3, 3)
+    assert by_pattern.rate("DescribeImages") == Rate(1, 2)
     for off in switched_off:
         assert scenario.changed({"rates": off}).rate("CreateStoreImageTask") is None
     assert changed.changed({"rates": "aws"}).rate("DescribeImages") == Rate(100, 20)
@@ -216,6 +219,7 @@ def test_shown_scenario_can_be_set_again() -> None:
         }
     )
     assert Scenario().changed(scenario.as_dict()) == scenario
+    assert Scenario().changed(Scenario().as_dict()) == Scenario()
 
 
 def test_scenario_files_are_yaml_or_json(tmp_path: Path) -> None:

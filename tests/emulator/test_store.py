@@ -201,6 +201,7 @@ def test_task_fails_when_a_snapshot_is_deleted_under_it(lab: Lab) -> None:
     lab.ec2.deregister_image(ImageId=image_id)
     assert lab.tasks()[0]["StoreTaskState"] == "InProgress"
     lab.ec2.delete_snapshot(SnapshotId=snapshot_id)
+    lab.emulator.advance(10_000)
     task = lab.tasks()[0]
     assert task["StoreTaskState"] == "Failed"
     assert snapshot_id in task["StoreTaskFailureReason"]

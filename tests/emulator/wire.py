@@ -127,6 +127,12 @@ class Request:
         return self.params.get("DryRun", "").lower() == "true"
 
     @property
+    def copy_source(self) -> str:
+        """Bucket and key that a copy reads, without the version."""
+        source = self.headers.get("x-amz-copy-source", "")
+        return unquote(source.partition("?")[0]).removeprefix("/")
+
+    @property
     def image_ids(self) -> tuple[str, ...]:
         return self.numbered("ImageId")
 

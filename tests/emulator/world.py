@@ -17,9 +17,9 @@ from .clock import EmulatedClock
 from .faults import FaultPlan
 from .journal import Journal
 from .model import Restores, StoreTasks
+from .moto_adapters import MotoLanding, MotoStorage
 from .rates import TokenBuckets
 from .scenario import Scenario
-from .store_images import MotoLanding, MotoStorage
 
 if TYPE_CHECKING:
     from .wire import Request
@@ -60,6 +60,7 @@ class World:
         if "encryption_by_default" in keys:
             for backend in self.backends():
                 backend.ebs_encryption_by_default = scenario.encryption_by_default
+        self.settle()
 
     def settle(self) -> None:
         """Let everything happen that is due by now."""
