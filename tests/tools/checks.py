@@ -217,6 +217,7 @@ ALL = {
     for check in (
         sanity_of(ANSIBLE12),
         sanity_of(ANSIBLE14),
+        sanity_of(FLOOR),
         measured_unit(ANSIBLE12),
         integration(ANSIBLE12),
         integration(FLOOR),
