@@ -200,7 +200,9 @@ images:
       type: int
       sample: 1483486006
     version_id:
-      description: With O(state=absent), the version that the deletion left behind, as S3 answered.
+      description: >-
+        With O(state=absent), the version that the deletion left behind, as S3 answered; V(null)
+        when S3 named none.
       returned: always
       type: str
       sample: null

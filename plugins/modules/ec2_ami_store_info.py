@@ -247,7 +247,7 @@ def main() -> None:
                 bucket, selection, module.params["include"], module.warn
             )
     except AmiStoreError as error:
-        module.fail_json(msg=error_text(error))
+        module.fail_json(msg=error_text(error), changed=False)
     module.exit_json(changed=False, **result)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 from tests.unit.cloud import BUCKET, Cloud, VirtualClock, Wire, plugged
+from tests.unit.module_runner import Runner
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,16 @@ def bucket(s3: Any) -> Bucket:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def run(
+    request: pytest.FixtureRequest,
+    wire: Wire,
+    cloud: Cloud,
+    clock: VirtualClock,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Runner:
+    """Run the module that the test file is about, its constant MODULE."""
+    return Runner(request.module.MODULE, wire, cloud, clock, capsys, monkeypatch)
