@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import environments, places
+from tests.tools import environments, interpreters, places
 from tests.tools.environments import Environment, NoInterpreter, ensure
 
 THIS_PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -40,6 +40,22 @@ def test_makes_an_environment_that_runs(small: Environment) -> None:
     answer = subprocess.run([small.python, "-c", "print(6 * 7)"], capture_output=True, check=True)
     assert answer.stdout == b"42\n"
     assert small.python_version() == "{}.{}.{}".format(*sys.version_info[:3])
+
+
+def test_makes_one_with_an_interpreter_that_has_no_ensurepip(
+    small: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = tmp_path / "python"
+    without.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        "  *without-pip*) ;;\n  *'-m venv'*) echo no ensurepip >&2; exit 1;;\nesac\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    without.chmod(0o755)
+    monkeypatch.setattr(interpreters, "find", lambda versions: without)
+    (tmp_path / "small.txt").write_text("packaging==24.2\n")
+    ensure(small)
+    subprocess.run([small.python, "-c", "import packaging"], check=True)
 
 
 def test_leaves_a_finished_environment_alone(small: Environment, installations: list[str]) -> None:
