@@ -1,7 +1,7 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may do what: the scenario's denials, bucket owners, bucket policies, Regions.
+"""Who may do what: the scenario's denials, callers' policies, bucket owners and policies, Regions.
 
 moto knows none of it unless IAM is switched on, and then ignores conditions.
 """
@@ -11,18 +11,23 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from moto.utilities.utils import get_partition
 
 from . import objects
 from .answers import Error
+from .callers import Caller
+from .ec2_targets import Target
+from .encryption import KeyUse, default_key, key_of, key_use
 from .filters import like
 from .model import Refused
-from .policy import Attempt, Verdict, evaluate
+from .policy import Attempt, ContextValue, Verdict, evaluate
 from .scenario import Scenario
 from .wire import Request
+
+Context = Mapping[str, ContextValue]
 
 # Where the IAM action is not called like the operation.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
@@ -78,61 +83,84 @@ class Access:
             for denial in self._scenario().deny
         )
 
-    def require_ec2(self, request: Request, action: str, resource_ids: Sequence[str]) -> None:
-        """Raises Refused, with an encoded message, when an EC2 action is denied."""
-        for resource in [_ec2_arn(request.region, i) for i in resource_ids] or ["*"]:
-            if self.denied(action, resource):
-                raise Refused("UnauthorizedOperation", _unauthorized(action, resource))
+    def trusts(self, caller: Caller) -> bool:
+        """Whether nothing but buckets and their policies can keep this caller from anything."""
+        return caller.policies is None and not self._scenario().deny
 
-    def missing_on_behalf(
-        self, request: Request, account: str, bucket: str, key: str, actions: Sequence[str]
-    ) -> str | None:
-        """The first right that EC2 would need from the caller and does not get.
+    def may(self, caller: Caller, action: str, resource: str, context: Context) -> bool:
+        """Whether neither the scenario nor the caller's own policies keep it from an action."""
+        return not self.denied(action, resource) and caller.may(action, resource, context)
 
-        EC2 acts with the caller's own rights, through a forward access session:
-        https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
-        """
-        context = {
-            **_context(request, account),
-            "aws:SecureTransport": "true",
-            "s3:TlsVersion": "1.3",
-            "aws:ViaAWSService": "true",
-            "aws:CalledVia": "ec2.amazonaws.com",
-        }
-        for header in _CONTEXT_HEADERS:
-            context.pop(f"s3:{header}", None)
-        for action in actions:
-            if not self._allowed(account, action, bucket, key, context):
-                return action
-        return None
+    def require_ec2(
+        self, request: Request, caller: Caller, action: str, targets: Iterable[Target]
+    ) -> None:
+        """Raises Refused when the caller may not do this to one of the targets."""
+        for target in targets:
+            context = {**context_of(request, caller), **target.context}
+            if not self.may(caller, action, target.arn, context):
+                raise Refused("UnauthorizedOperation", _unauthorized(caller, action, target.arn))
 
-    def s3_error(self, request: Request, account: str) -> Error | None:
+    def service_error(self, request: Request, caller: Caller) -> Error | None:
+        """Why a service that is not modelled here refuses a request of a restricted caller."""
+        action = f"{request.service}:{request.action}"
+        if request.service == "sts" or caller.may(action, "*", context_of(request, caller)):
+            return None
+        return Error("AccessDenied", _not_authorized(caller, action, "*"), 403)
+
+    def s3_error(self, request: Request, caller: Caller) -> Error | None:
         """Why S3 refuses a request before it looks at what is asked; None when it does not."""
         bucket = objects.find_bucket(request.bucket)
         if bucket is None or request.action == "CreateBucket":
-            return self._without_bucket(request, account)
+            return self._without_bucket(request, caller)
         region_header = (("x-amz-bucket-region", bucket.region_name),)
         if request.region and request.region != bucket.region_name:
             return self._elsewhere(bucket.region_name, request.bucket, region_header)
         owner = request.headers.get("x-amz-expected-bucket-owner")
         if owner and owner != bucket.account_id:
             return _denied(region_header)
-        context = _context(request, account)
+        context = context_of(request, caller)
         for action in _iam_actions(request):
-            if not self._allowed(account, action, request.bucket, request.key, context):
-                return _denied(region_header)
-        if self._source_closed(request, account, context):
+            if not self.s3_allowed(caller, action, request.bucket, request.key, context):
+                resource = _s3_arn(request.region, request.bucket, request.key)
+                return self._refused(caller, action, resource, context, region_header)
+        for use in _keys_of(request, bucket):
+            if (action := self.missing_of_key(caller, use, context)) is not None:
+                return self._refused(caller, action, use.key, context, region_header)
+        if self._source_closed(request, caller, context):
             return _denied(region_header)
-        if self._hides_missing_object(request, account, context):
+        if self._hides_missing_object(request, caller, context):
             return _denied(region_header)
         return None
 
-    def _without_bucket(self, request: Request, account: str) -> Error | None:
-        refused = any(
-            self.denied(action, _s3_arn(request.region, request.bucket, request.key))
-            for action in _iam_actions(request)
-        )
-        return _denied(()) if refused else None
+    def missing_of_key(self, caller: Caller, use: KeyUse, context: Context) -> str | None:
+        """The first KMS action that the caller lacks; key policies are not modelled."""
+        whole = {**context, **use.context}
+        return next((a for a in use.actions if not self.may(caller, a, use.key, whole)), None)
+
+    def _refused(
+        self,
+        caller: Caller,
+        action: str,
+        resource: str,
+        context: Context,
+        header: tuple[tuple[str, str], ...],
+    ) -> Error:
+        """S3's refusal, which names what is missing where the caller's own policies are at fault.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
+        """
+        if caller.may(action, resource, {**context, **_resource_account(resource)}):
+            return _denied(header)
+        return Error(_DENIED.code, _not_authorized(caller, action, resource), 403, header)
+
+    def _without_bucket(self, request: Request, caller: Caller) -> Error | None:
+        """What needs no bucket, or finds none, is judged by the caller's own rights alone."""
+        resource = _s3_arn(request.region, request.bucket, request.key) if request.bucket else "*"
+        context = context_of(request, caller)
+        for action in _iam_actions(request):
+            if not self.may(caller, action, resource, context):
+                return _denied(())
+        return None
 
     def _elsewhere(self, region: str, bucket: str, header: tuple[tuple[str, str], ...]) -> Error:
         if self._scenario().wrong_region_status == 400:
@@ -149,7 +177,7 @@ class Access:
             {"Endpoint": f"{bucket}.s3.{region}.amazonaws.com", "Bucket": bucket},
         )
 
-    def _source_closed(self, request: Request, account: str, context: dict[str, str]) -> bool:
+    def _source_closed(self, request: Request, caller: Caller, context: Context) -> bool:
         """Whether the source of a copy may not be read, or is not whose it is expected to be."""
         bucket, _slash, key = request.copy_source.partition("/")
         found = objects.find_bucket(bucket)
@@ -158,32 +186,52 @@ class Access:
         owner = request.headers.get("x-amz-source-expected-bucket-owner")
         if owner and owner != found.account_id:
             return True
-        return not self._allowed(account, "s3:GetObject", bucket, key, context)
+        return not self.s3_allowed(caller, "s3:GetObject", bucket, key, context)
 
-    def _hides_missing_object(
-        self, request: Request, account: str, context: dict[str, str]
-    ) -> bool:
-        """S3 says that an object is missing only to those who may list the bucket."""
+    def _hides_missing_object(self, request: Request, caller: Caller, context: Context) -> bool:
+        """S3 says that an object is missing only to those who may list the bucket.
+
+        The request names no prefix, so a right to list with a condition on s3:prefix is none.
+        """
         if request.action not in _READS_OF_ONE_OBJECT:
             return False
         if objects.find_object(request.bucket, request.key):
             return False
-        return not self._allowed(account, "s3:ListBucket", request.bucket, "", context)
+        return not self.s3_allowed(caller, "s3:ListBucket", request.bucket, "", context)
 
-    def _allowed(
-        self, account: str, action: str, bucket: str, key: str, context: dict[str, str]
+    def s3_allowed(
+        self, caller: Caller, action: str, bucket: str, key: str, context: Context
     ) -> bool:
+        """Whether the caller's policies and the bucket's together allow an S3 action."""
         found: Any = objects.find_bucket(bucket)
         resource = _s3_arn(found.region_name, bucket, key)
-        if self.denied(action, resource):
+        owner = found.account_id
+        whole = {**context, "aws:ResourceAccount": owner, "s3:ResourceAccount": owner}
+        # A bucket's policy alone opens nothing to a restricted caller here; on AWS it can.
+        if not self.may(caller, action, resource, whole):
             return False
         verdict = Verdict.SILENT
         if found.policy:
-            arn = _principal_arn(found.region_name, account)
-            verdict = evaluate(found.policy, Attempt(arn, account, action, resource, context))
+            attempt = Attempt(caller.arn, caller.account, action, resource, whole)
+            verdict = evaluate(found.policy, attempt)
         if verdict is Verdict.SILENT:
-            return bool(found.account_id == account)
+            return bool(owner == caller.account)
         return verdict is Verdict.ALLOW
+
+
+def _keys_of(request: Request, bucket: Any) -> list[KeyUse]:
+    """The KMS keys that S3 uses for a request, with the caller's rights.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    if request.action == "GetObject":
+        item = objects.find_object(request.bucket, request.key)
+        return key_use(key_of(item), bucket.region_name, "s3", ["kms:Decrypt"])
+    if request.action in ("PutObject", "CopyObject", "CreateMultipartUpload"):
+        named = request.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
+        key = named or default_key(bucket)
+        return key_use(key, bucket.region_name, "s3", ["kms:GenerateDataKey"])
+    return []
 
 
 def _iam_actions(request: Request) -> list[str]:
@@ -196,14 +244,16 @@ def _iam_actions(request: Request) -> list[str]:
     return [action]
 
 
-def _context(request: Request, account: str) -> dict[str, str]:
-    context = {
+def context_of(request: Request, caller: Caller) -> dict[str, ContextValue]:
+    """The condition keys that a request brings, whatever it is about."""
+    context: dict[str, ContextValue] = {
+        **principal_of(caller, request.region),
         "aws:SecureTransport": "true" if request.secure else "false",
         "aws:SourceIp": request.address,
-        "aws:PrincipalAccount": account,
-        "aws:PrincipalArn": _principal_arn(request.region, account),
         "aws:ViaAWSService": "false",
     }
+    if request.service == "ec2":
+        context["ec2:Region"] = request.region
     if request.tls_version:
         context["s3:TlsVersion"] = request.tls_version
     if "prefix" in request.params:
@@ -214,12 +264,17 @@ def _context(request: Request, account: str) -> dict[str, str]:
     return context
 
 
+def principal_of(caller: Caller, region: str) -> dict[str, ContextValue]:
+    """The condition keys that say who calls, and where."""
+    return {
+        "aws:PrincipalAccount": caller.account,
+        "aws:PrincipalArn": caller.arn,
+        "aws:RequestedRegion": region,
+    }
+
+
 def _denied(headers: tuple[tuple[str, str], ...]) -> Error:
     return Error(_DENIED.code, _DENIED.message, _DENIED.status, headers)
-
-
-def _principal_arn(region: str, account: str) -> str:
-    return f"arn:{get_partition(region)}:iam::{account}:user/emulated"
 
 
 def _s3_arn(region: str, bucket: str, key: str) -> str:
@@ -227,16 +282,24 @@ def _s3_arn(region: str, bucket: str, key: str) -> str:
     return f"arn:{get_partition(region)}:s3:::{path}"
 
 
-def _ec2_arn(region: str, resource_id: str) -> str:
-    kind = "snapshot" if resource_id.startswith("snap-") else "image"
-    return f"arn:{get_partition(region)}:ec2:{region}::{kind}/{resource_id}"
+def _resource_account(resource: str) -> dict[str, ContextValue]:
+    """The account that an S3 resource is in; a KMS key's comes with its use."""
+    bucket = objects.find_bucket(resource.rpartition(":")[2].partition("/")[0])
+    return {"aws:ResourceAccount": str(bucket.account_id)} if bucket else {}
 
 
-def _unauthorized(action: str, resource: str) -> str:
+def _not_authorized(caller: Caller, action: str, resource: str) -> str:
+    return (
+        f'User: {caller.arn} is not authorized to perform: {action} on resource: "{resource}" '
+        f"because no identity-based policy allows the {action} action"
+    )
+
+
+def _unauthorized(caller: Caller, action: str, resource: str) -> str:
     denial = {"allowed": False, "action": action, "resource": resource}
     encoded = base64.urlsafe_b64encode(zlib.compress(json.dumps(denial).encode())).decode()
     return (
-        f"You are not authorized to perform this operation. User is not authorized to perform: "
-        f"{action} on resource: {resource} because no identity-based policy allows the action. "
-        f"Encoded authorization failure message: {encoded}"
+        f"You are not authorized to perform this operation. User: {caller.arn} is not authorized "
+        f"to perform: {action} on resource: {resource} because no identity-based policy allows "
+        f"the {action} action. Encoded authorization failure message: {encoded}"
     )

@@ -37,6 +37,9 @@ BUCKET_ELSEWHERE: Final = Refusal(
 BUCKET_NAME_BAD: Final = Refusal("InvalidParameterValue", "Invalid bucket name: {bucket}")
 BUCKET_CLOSED: Final = Refusal("AccessDenied", "Access to the S3 bucket was denied: {action}")
 
+# [U] The code for a right in EBS, KMS or EC2 that EC2 needs in the caller's name.
+RIGHT_MISSING: Final = Refusal("AccessDenied", "You are not authorized to perform: {action}")
+
 # [U] The codes for an object that cannot be restored from.
 OBJECT_MISSING: Final = Refusal(
     "InvalidParameterValue", "The specified object does not exist: {key}"
@@ -93,3 +96,32 @@ BLOB_TAGS_WIN: Final = False
 COMPRESSED_SHARE: Final = 0.35
 # Seen once: 1,483,486,006 bytes with an ETag that ends in -177, which is 8 MiB a part.
 PART_BYTES: Final = 8 * 1024 * 1024
+
+# [U] Which rights EC2 needs in the caller's name. AWS's example policy for store and restore lists
+# these, and more that observed working policies do without (EBS's ListChangedBlocks and, for a
+# store, s3:DeleteObject). Each of them is asked for here, so that none can be left out by mistake:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-ami-store-restore.html
+TAG_RIGHTS: Final = ("ec2:DescribeTags",)
+STORE_OBJECT_RIGHTS: Final = ("s3:PutObject", "s3:AbortMultipartUpload")
+STORE_SNAPSHOT_RIGHTS: Final = ("ebs:ListSnapshotBlocks", "ebs:GetSnapshotBlock")
+RESTORE_OBJECT_RIGHTS: Final = ("s3:GetObject",)
+RESTORE_FIRST_SNAPSHOT_RIGHTS: Final = ("ebs:StartSnapshot",)
+RESTORE_LATER_SNAPSHOT_RIGHTS: Final = ("ebs:PutSnapshotBlock", "ebs:CompleteSnapshot")
+# A multipart upload under a KMS key needs both:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+STORE_BUCKET_KEY_RIGHTS: Final = ("kms:GenerateDataKey", "kms:Decrypt")
+RESTORE_BUCKET_KEY_RIGHTS: Final = ("kms:Decrypt",)
+STORE_SNAPSHOT_KEY_RIGHTS: Final = ("kms:DescribeKey", "kms:Decrypt")
+# https://docs.aws.amazon.com/ebs/latest/userguide/ebsapi-permissions.html
+RESTORE_SNAPSHOT_KEY_RIGHTS: Final = (
+    "kms:DescribeKey",
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:CreateGrant",
+)
+# [U] Which of the two services KMS sees behind the use of a snapshot's key: ec2 or ebs.
+SNAPSHOT_KEY_SERVICE: Final = "ebs"

@@ -16,6 +16,7 @@ from werkzeug.test import run_wsgi_app
 from . import faults, objects
 from .answers import Answer, Error, error_answer
 from .control import Control
+from .ec2_targets import targets
 from .journal import Entry
 from .model import Refused
 from .wire import Request, read
@@ -28,7 +29,6 @@ _SELF_AUTHORIZING = {"CreateStoreImageTask", "CreateRestoreImageTask"}
 _STATUS_OF_REFUSAL = {"UnauthorizedOperation": 403, "RequestLimitExceeded": 503}
 # EC2 answers a dry run with 412; moto with 400.
 _DRY_RUN = b"<Code>DryRunOperation</Code>"
-_NAMED_RESOURCES = ("ImageId", "SnapshotId", "ResourceId", "SourceImageId")
 
 
 class Gateway:
@@ -80,20 +80,27 @@ class Gateway:
 
     def _authorized(self, request: Request, environ: dict[str, Any]) -> Answer:
         world = self._world
-        if request.service == "s3":
-            error = world.access.s3_error(request, world.account if request.access_key else "")
-            if error:
-                return error_answer(request, error)
-        if request.service == "ec2" and request.action not in _SELF_AUTHORIZING:
-            ids = [i for name in _NAMED_RESOURCES for i in request.numbered(name)]
-            if request.action.startswith("Describe"):
-                ids = []
-            try:
-                world.access.require_ec2(request, f"ec2:{request.action}", ids)
-            except Refused as refused:
-                return error_answer(request, Error(refused.code, refused.message, 403))
+        try:
+            error = self._refusal(request)
+        except Refused as refused:
+            error = Error(refused.code, refused.message, 403)
+        if error:
+            return error_answer(request, error)
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = world.account
         return self._corrected(request, self._from_moto(request, environ))
+
+    def _refusal(self, request: Request) -> Error | None:
+        """Why the caller may not send this. Raises Refused for EC2's refusals."""
+        world = self._world
+        if request.service == "s3":
+            return world.access.s3_error(request, world.caller)
+        if request.service != "ec2":
+            return world.access.service_error(request, world.caller)
+        if request.action not in _SELF_AUTHORIZING:
+            backend = world.backend(world.account, request.region)
+            action = f"ec2:{request.action}"
+            world.access.require_ec2(request, world.caller, action, targets(backend, request))
+        return None
 
     def _from_moto(self, request: Request, environ: dict[str, Any]) -> Answer:
         try:

@@ -290,7 +290,14 @@ class Restores(Works[Work]):
         self.admit(place, gib, self.scenario().restore_in_flight_gib)
 
     def start(
-        self, place: Place, image_id: str, bucket: str, key: str, gib: int, source: str = ""
+        self,
+        place: Place,
+        image_id: str,
+        bucket: str,
+        key: str,
+        gib: int,
+        source: str = "",
+        payload: Any = None,
     ) -> Work:
         """Begin to restore; `image_id` is the new AMI, `source` the stored one."""
         self.admit_new(place, gib)
@@ -304,6 +311,7 @@ class Restores(Works[Work]):
             started=self.now(),
             duration=scenario.restore_seconds + gib * scenario.restore_seconds_per_gib,
             failure=self.planned_failure(dict(scenario.restore_failures), (key, source)),
+            payload=payload,
         )
         self.items.append(restore)
         return restore

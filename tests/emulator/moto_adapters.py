@@ -32,14 +32,13 @@ class MotoStorage:
             return None
         payload: Payload = task.payload
         place = payload.snapshots_of
-        snapshots = self._world.backend(place.account, place.region).snapshots
-        gone = next((s for s in payload.snapshot_ids if s not in snapshots), None)
+        backend = self._world.backend(place.account, place.region)
+        gone = next((s for s in payload.snapshot_ids if s not in backend.snapshots), None)
         if gone:
             return choices.REASON_SNAPSHOT_GONE.format(snapshot_id=gone)
-        for action in ("ebs:ListSnapshotBlocks", "ebs:GetSnapshotBlock"):
-            if self._world.denied(action, "*"):
-                return choices.REASON_RIGHT_MISSING.format(action=action)
-        return None
+        forward = self._world.forward
+        missing = forward.for_reading_snapshots(payload.caller, backend, payload.snapshot_ids)
+        return choices.REASON_RIGHT_MISSING.format(action=missing) if missing else None
 
     def write(self, task: StoreTask) -> str | None:
         if task.payload is None:

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bucket policies with their conditions, which moto ignores.
+"""Policies of buckets and of callers with their conditions, which moto ignores.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 """
@@ -16,6 +16,9 @@ from enum import Enum
 from typing import Any
 
 from .filters import as_text, like
+
+ContextValue = str | tuple[str, ...]
+"""The value of a condition key, or the values of one that has several, such as aws:TagKeys."""
 
 
 class Verdict(Enum):
@@ -34,16 +37,32 @@ class Attempt:
     account: str
     action: str
     resource: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, ContextValue] = field(default_factory=dict)
 
 
 def evaluate(document: str | bytes, attempt: Attempt) -> Verdict:
-    """An explicit deny wins; without any statement that fits the policy is silent."""
-    effects = {
-        statement.get("Effect")
-        for statement in _listed(json.loads(document).get("Statement"))
+    """What a resource's policy says, whose statements name principals."""
+    statements = _listed(json.loads(document).get("Statement"))
+    return _verdict(
+        statement
+        for statement in statements
+        if _concerns(statement, attempt) and _principal_fits(statement, attempt)
+    )
+
+
+def evaluate_identity(documents: Iterable[Mapping[str, Any]], attempt: Attempt) -> Verdict:
+    """What the policies of a caller say together, whose statements name no principal."""
+    return _verdict(
+        statement
+        for document in documents
+        for statement in _listed(document.get("Statement"))
         if _concerns(statement, attempt)
-    }
+    )
+
+
+def _verdict(statements: Iterable[Mapping[str, Any]]) -> Verdict:
+    """An explicit deny wins; without any statement that fits, a policy is silent."""
+    effects = {statement.get("Effect") for statement in statements}
     if "Deny" in effects:
         return Verdict.DENY
     return Verdict.ALLOW if "Allow" in effects else Verdict.SILENT
@@ -59,7 +78,6 @@ def _concerns(statement: Mapping[str, Any], attempt: Attempt) -> bool:
     return (
         _fits(statement, "Action", attempt.action, fold=True)
         and _fits(statement, "Resource", attempt.resource)
-        and _principal_fits(statement, attempt)
         and _conditions_hold(statement.get("Condition", {}), attempt.context)
     )
 
@@ -92,7 +110,7 @@ def _names(principal: Any, attempt: Attempt) -> bool:
     )
 
 
-def _conditions_hold(conditions: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+def _conditions_hold(conditions: Mapping[str, Any], context: Mapping[str, ContextValue]) -> bool:
     present = {key.lower(): value for key, value in context.items()}
     return all(
         _condition_holds(operator, present.get(key.lower()), _listed(wanted))
@@ -101,16 +119,29 @@ def _conditions_hold(conditions: Mapping[str, Any], context: Mapping[str, str]) 
     )
 
 
-def _condition_holds(operator: str, value: str | None, wanted: list[Any]) -> bool:
-    name = operator.rpartition(":")[2]
+def _condition_holds(operator: str, value: ContextValue | None, wanted: list[Any]) -> bool:
+    quantifier, _colon, name = operator.rpartition(":")
     if name == "Null":
         return (value is None) == (as_text(wanted[0]) == "true")
     if_exists = name.endswith("IfExists")
-    name = name.removesuffix("IfExists")
-    negated, test = _OPERATORS[name]
+    negated, test = _OPERATORS[name.removesuffix("IfExists")]
+
+    def holds(single: str) -> bool:
+        return any(test(single, as_text(item)) for item in wanted) != negated
+
+    if quantifier:
+        values = (value,) if isinstance(value, str) else value or ()
+        return _QUANTIFIERS[quantifier](map(holds, values))
     if value is None:
-        return if_exists or negated or operator.startswith("ForAllValues:")
-    return any(test(value, as_text(item)) for item in wanted) != negated
+        return if_exists or negated
+    # AWS does not say what an operator without a quantifier makes of several values.
+    return isinstance(value, str) and holds(value)
+
+
+_QUANTIFIERS: dict[str, Callable[[Iterable[bool]], bool]] = {
+    "ForAnyValue": any,
+    "ForAllValues": all,
+}
 
 
 def _number(test: Callable[[float, float], bool]) -> Callable[[str, str], bool]:

@@ -97,6 +97,8 @@ class Scenario:
     object_size: str = "believable"
     wrong_region_status: int = 301
 
+    policies: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    enforce_iam: bool = False
     deny: tuple[Denial, ...] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -179,6 +181,12 @@ def _one_of(*allowed: Any) -> Callable[[Any], Any]:
         return value
 
     return parse
+
+
+def _document(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or "Statement" not in value:
+        raise ValueError("a policy document with a Statement is needed")
+    return value
 
 
 def _list_of(parse: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
@@ -278,6 +286,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "service_metadata": _map_of(_text),
     "object_size": _one_of("believable", "real"),
     "wrong_region_status": _one_of(301, 400),
+    "policies": _map_of(_list_of(_document)),
+    "enforce_iam": _boolean,
     "deny": _list_of(_denial),
     "faults": _list_of(_fault),
 }

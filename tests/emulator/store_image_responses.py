@@ -14,6 +14,7 @@ from moto.ec2.responses._base_response import EC2BaseResponse
 from . import choices
 from .aws_errors import answers_refusals
 from .clock import to_datetime
+from .ec2_targets import existing, new
 from .image_responses import specified_tags
 from .limits import (
     MAX_OBJECT_TAG_KEY,
@@ -34,7 +35,7 @@ class StoreImageResponse(EC2BaseResponse):
         image_id = self._required("ImageId")
         # An id that is no AMI is refused even to somebody without any right.
         image = backend.image(image_id)
-        backend.world.authorize("ec2:CreateStoreImageTask", image_id)
+        backend.world.authorize("ec2:CreateStoreImageTask", existing(backend, image_id))
         self.error_on_dryrun()
         image = backend.storable_image(image.id)
         tags = _object_tags(self._get_param("S3ObjectTags", []))
@@ -84,9 +85,11 @@ class StoreImageResponse(EC2BaseResponse):
         name = self._get_param("Name")
         given = self._get_param("TagSpecifications", [])
         tags = specified_tags(given, ["image", "snapshot"])
-        backend.world.authorize("ec2:CreateRestoreImageTask", "*")
-        if given:
-            backend.world.authorize("ec2:CreateTags", "*")
+        image = new(backend, "image", tags.get("image", {}))
+        backend.world.authorize("ec2:CreateRestoreImageTask", image)
+        for kind, own in tags.items():
+            target = new(backend, kind, own, "CreateRestoreImageTask")
+            backend.world.authorize("ec2:CreateTags", target)
         self.error_on_dryrun()
         image_id = backend.create_restore_image_task(
             bucket, key, name, tags.get("image", {}), tags.get("snapshot", {})

@@ -17,12 +17,14 @@ from moto.ec2.utils import random_ami_id
 
 from . import choices, objects
 from .blob import NotAStoredImage, StoredDisk, StoredImage, unpack
+from .callers import Caller
 from .filters import matching
 from .image_backend import MachineImageBackend
 from .image_records import Attributes, Disk, EmulatedAmi, StateReason
 from .limits import MAX_STORABLE_GIB
 from .model import Place, Refused, TaskRecord, Work
 from .paging import Cut, Page, page
+from .scenario import Failure
 
 _TASK_FILTERS = {"task-state": "state", "bucket": "bucket"}
 
@@ -35,6 +37,8 @@ class Payload:
     tags: dict[str, str]
     snapshot_ids: tuple[str, ...]
     snapshots_of: Place
+    caller: Caller
+    """In whose name AWS reads the snapshots."""
 
 
 class StoreImageBackend(MachineImageBackend):
@@ -67,15 +71,20 @@ class StoreImageBackend(MachineImageBackend):
         bucket, _slash, path = bucket_and_path.partition("/")
         key = "/".join(part for part in (*path.split("/"), f"{image.id}.bin") if part)
         self._require_bucket(bucket)
-        rights = ["s3:PutObject", *(["s3:PutObjectTagging"] if tags else [])]
-        closed = self.world.missing_s3_right(bucket, key, rights)
+        closed = self.world.missing_for_store(bucket, key, tagged=bool(tags))
         if closed and not self.world.scenario.late_access_errors:
             raise Refused.by(choices.BUCKET_CLOSED, action=closed)
+        self._require(self.world.forward.for_reading_tags(self.world.caller, self.region_name))
         payload = self.payload(image, tags)
         task = self.world.stores.start(self.place, image.id, bucket, key, image.gib, payload)
         if closed:
             task.break_off(self.world.now(), choices.REASON_BUCKET_CLOSED)
         return key
+
+    def _require(self, missing: str | None) -> None:
+        """Raises Refused for a right that EC2 would need in the caller's name."""
+        if missing:
+            raise Refused.by(choices.RIGHT_MISSING, action=missing)
 
     def _require_bucket(self, name: str) -> None:
         """Raises Refused for a bucket that is missing or in another Region."""
@@ -107,6 +116,7 @@ class StoreImageBackend(MachineImageBackend):
             tags={**self.world.scenario.service_object_tags, **tags},
             snapshot_ids=tuple(image.snapshot_ids),
             snapshots_of=origin.place,
+            caller=self.world.caller,
         )
 
     def describe_store_image_tasks(
@@ -141,14 +151,23 @@ class StoreImageBackend(MachineImageBackend):
     ) -> str:
         """Start to restore; the id of the new AMI. Raises Refused."""
         self._require_bucket(bucket)
-        closed = self.world.missing_s3_right(bucket, key, ["s3:GetObject"])
+        closed = self.world.missing_for_restore(bucket, key)
         if closed:
             raise Refused.by(choices.BUCKET_CLOSED, action=closed)
         stored = _stored_image(bucket, key)
         name = stored.name if name is None else name
         self.require_free_name(name)
+        self._require(self.world.forward.for_reading_tags(self.world.caller, self.region_name))
+        self._require(
+            self.world.forward.for_new_snapshots(self.world.caller, self, self._default_key())
+        )
         self.world.restores.admit_new(self.place, stored.gib)
         return self._land(stored, bucket, key, name, tags, snapshot_tags)
+
+    def _default_key(self) -> str | None:
+        """The key that new snapshots are encrypted with; None while that is off."""
+        backend: Any = self
+        return self.ebs_key() if backend.get_ebs_encryption_by_default() else None
 
     def _land(
         self,
@@ -163,7 +182,7 @@ class StoreImageBackend(MachineImageBackend):
         image_id = random_ami_id()
         scenario = self.world.scenario
         restore = self.world.restores.start(
-            self.place, image_id, bucket, key, stored.gib, stored.image_id
+            self.place, image_id, bucket, key, stored.gib, stored.image_id, self.world.caller
         )
         image = self.add_image(
             name,
@@ -205,6 +224,7 @@ class StoreImageBackend(MachineImageBackend):
         image = self.amis.get(restore.image_id)
         if image is None:
             return
+        self._see_rights(restore, image)
         failure = restore.failure
         image.state = "failed" if failure else "available"
         if failure and failure.reason:
@@ -215,6 +235,13 @@ class StoreImageBackend(MachineImageBackend):
                 # Snapshots have no state "failed".
                 snapshot.status = "error" if failure else "completed"
                 snapshot.state_message = failure.reason or None if failure else None
+
+    def _see_rights(self, restore: Work, image: EmulatedAmi) -> None:
+        """Let a restore fail whose caller may not fill the snapshots."""
+        caller: Caller = restore.payload
+        missing = self.world.forward.for_filling_snapshots(caller, self, image.snapshot_ids)
+        if missing and restore.failure is None:
+            restore.failure = Failure(choices.REASON_RIGHT_MISSING.format(action=missing))
 
 
 def _merged(stored: dict[str, str], given: dict[str, str], stored_win: bool) -> dict[str, str]:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models import ec2_backends
 from moto.iam.models import get_account_id_from
 
+from . import ec2_targets
 from .access import Access
+from .callers import Caller, identify
 from .clock import EmulatedClock
 from .faults import FaultPlan
+from .forward_access import ForwardAccess
 from .journal import Journal
 from .model import Restores, StoreTasks
 from .moto_adapters import MotoLanding, MotoStorage
@@ -43,6 +46,7 @@ class World:
         self.rates = TokenBuckets(self.now)
         self.faults = FaultPlan(self.scenario.faults)
         self.access = Access(lambda: self.scenario)
+        self.forward = ForwardAccess(self.access)
         self.stores = StoreTasks(self.now, lambda: self.scenario, storage=MotoStorage(self))
         self.restores = Restores(self.now, lambda: self.scenario, landing=MotoLanding(self))
 
@@ -99,16 +103,28 @@ class World:
             if image.is_public or image.shared_with(account)
         ]
 
-    def denied(self, action: str, resource: str) -> bool:
-        return self.access.denied(action, resource)
+    @property
+    def caller(self) -> Caller:
+        """Who sends the request that is being answered; anonymous requests have no account."""
+        request = self.request
+        if request is None or not request.access_key:
+            return Caller("", "")
+        token = request.headers.get("x-amz-security-token", "")
+        return identify(self.scenario, self.account, request.access_key, request.region, token)
 
-    def authorize(self, action: str, resource_id: str) -> None:
-        """Raises Refused when the caller may not call this EC2 action."""
+    def authorize(self, action: str, target: ec2_targets.Target) -> None:
+        """Raises Refused when the caller may not do this."""
         if self.request is not None:
-            self.access.require_ec2(self.request, action, [resource_id])
+            self.access.require_ec2(self.request, self.caller, action, [target])
 
-    def missing_s3_right(self, bucket: str, key: str, actions: Sequence[str]) -> str | None:
-        """The first S3 right that the caller lacks for what EC2 does on its behalf."""
+    def missing_for_store(self, bucket: str, key: str, tagged: bool) -> str | None:
+        """The first right in S3 and EC2 that a store in the caller's name lacks."""
         if self.request is None:
             return None
-        return self.access.missing_on_behalf(self.request, self.account, bucket, key, actions)
+        return self.forward.for_store(self.request, self.caller, bucket, key, tagged)
+
+    def missing_for_restore(self, bucket: str, key: str) -> str | None:
+        """The first right in S3 that a restore in the caller's name lacks."""
+        if self.request is None:
+            return None
+        return self.forward.for_restore(self.request, self.caller, bucket, key)
