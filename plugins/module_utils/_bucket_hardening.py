@@ -1,0 +1,158 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One run over a bucket: observe, refuse what would break store or restore, tell the drift,
+correct it, see it corrected.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import asdict, dataclass, field
+
+from ansible_collections.amistore.aws.plugins.module_utils import _bucket_obstacles
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, InputError
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline import Baseline
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_configuration import (
+    AccountConfiguration,
+    BucketConfiguration,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_obstacles import Caller
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_settings import (
+    ACCOUNT_SETTING,
+    SETTINGS,
+    Drift,
+    Setting,
+    drift_of,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+
+# S3 shows some settings with a delay; nothing says how long it may be.
+SECONDS_UNTIL_SHOWN = 60.0
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one setting is and what it should be."""
+
+    setting: Setting
+    target: t.Any
+    present: t.Any
+    wanted: t.Any
+
+    @property
+    def drift(self) -> list[Drift]:
+        """The parts that differ."""
+        return drift_of(self.setting, self.present, self.wanted)
+
+    def carry_out(self) -> None:
+        """Write the wanted value."""
+        self.setting.write(self.target, self.wanted)
+
+
+@dataclass
+class Hardening:
+    """One bucket on its way to a baseline; what it found and did is for the report."""
+
+    bucket: BucketConfiguration
+    baseline: Baseline
+    caller: Caller | None
+    account: AccountConfiguration | None = None
+    existed: bool = False
+    changed: bool = False
+    plans: list[Plan] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def observe(self) -> None:
+        """Look at everything and refuse what cannot be made safe without breaking something.
+
+        :raises InputError: with every reason; nothing has been changed then.
+        """
+        self.baseline.check_place(self.bucket.partition, self.bucket.region)
+        self.warnings += _bucket_obstacles.check_caller(self.baseline.audience, self.caller)
+        self.existed = self.bucket.exists()
+        self.warnings += _bucket_obstacles.check_name(self.bucket, self.existed)
+        present = {s.name: s.read(self.bucket) for s in SETTINGS} if self.existed else {}
+        self.plans = self._plan(present)
+        account = self.caller.account if self.caller else None
+        found = _bucket_obstacles.find(self.bucket, self.baseline, present, account)
+        self.warnings += found.doubts
+        if found.obstacles:
+            reasons = " ".join(f"({i}) {text}" for i, text in enumerate(found.obstacles, 1))
+            raise InputError(
+                f"{self.bucket} cannot be made safe for stored AMIs. Nothing was changed: {reasons}"
+            )
+
+    def _plan(self, present: t.Mapping[str, t.Any]) -> list[Plan]:
+        partition = self.bucket.partition
+        plans = []
+        if self.account:
+            blocked = ACCOUNT_SETTING.read(self.account)
+            wanted = ACCOUNT_SETTING.wanted(blocked, self.baseline, partition)
+            plans.append(Plan(ACCOUNT_SETTING, self.account, blocked, wanted))
+        for setting in SETTINGS:
+            value = present.get(setting.name)
+            wanted = setting.wanted(value, self.baseline, partition)
+            plans.append(Plan(setting, self.bucket, value, wanted))
+        return plans
+
+    @property
+    def drift(self) -> list[Drift]:
+        """What was not as it should be, the bucket itself first."""
+        missing = [] if self.existed else [Drift("bucket", None, self.bucket.name)]
+        return missing + [drift for plan in self.plans for drift in plan.drift]
+
+    def apply(self, clock: Clock) -> None:
+        """Correct the drift and wait until S3 shows it corrected.
+
+        :raises AmiStoreError: when S3 refuses a setting, or does not show it in time.
+        """
+        if not self.drift:
+            return
+        if not self.existed:
+            self.bucket.create()
+            self.changed = True
+        for plan in self.plans:
+            if plan.drift:
+                plan.carry_out()
+                self.changed = True
+        self._see_corrected(clock)
+
+    def _see_corrected(self, clock: Clock) -> None:
+        deadline = clock.now() + SECONDS_UNTIL_SHOWN
+        waiting = [plan for plan in self.plans if plan.drift]
+        while waiting := [plan for plan in waiting if self._still_drifts(plan)]:
+            if clock.now() >= deadline:
+                names = ", ".join(plan.setting.name for plan in waiting)
+                raise AmiStoreError(
+                    message=f"S3 accepted every setting of {self.bucket}, but after"
+                    f" {SECONDS_UNTIL_SHOWN:.0f} s it still shows others for {names}. Run the task"
+                    " again; if that changes them again, something else sets them, too"
+                )
+            clock.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _still_drifts(self, plan: Plan) -> bool:
+        value = plan.setting.read(plan.target)
+        wanted = plan.setting.wanted(value, self.baseline, self.bucket.partition)
+        return bool(drift_of(plan.setting, value, wanted))
+
+    def report(self) -> dict[str, t.Any]:
+        """Return the module's result."""
+        return {
+            "bucket": self.bucket.name,
+            "arn": f"arn:{self.bucket.partition}:s3:::{self.bucket.name}",
+            "region": self.bucket.region,
+            "existed": self.existed,
+            "drift": [asdict(drift) for drift in self.drift],
+        }
+
+    def diff(self) -> dict[str, t.Any]:
+        """Return the drift as Ansible shows differences."""
+        return {
+            "before_header": str(self.bucket),
+            "after_header": str(self.bucket),
+            "before": {drift.setting: drift.before for drift in self.drift},
+            "after": {drift.setting: drift.after for drift in self.drift},
+        }

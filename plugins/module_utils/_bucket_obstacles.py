@@ -1,0 +1,231 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What stands in the way of a safe bucket that still works: refused before anything is changed."""
+
+from __future__ import annotations
+
+import fnmatch
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.amistore.aws.plugins.module_utils import (
+    _bucket_lifecycle,
+    _bucket_policy,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    InputError,
+    error_code,
+    is_forbidden,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline import (
+    Audience,
+    Baseline,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_configuration import (
+    BucketConfiguration,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._bucket_settings import (
+    read_object_lock,
+)
+
+_TIERED_CLASS = "INTELLIGENT_TIERING"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who runs the task, as STS tells it."""
+
+    account: str
+    arn: str
+
+
+@dataclass
+class Findings:
+    """What was found: `obstacles` stop the run, `doubts` are told."""
+
+    obstacles: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+def check_name(bucket: BucketConfiguration, exists: bool) -> list[str]:
+    """Return what is doubtful about the name of a bucket that exists.
+
+    :raises InputError: when a bucket of such a name would have to be made.
+    """
+    if "." not in bucket.name:
+        return []
+    words = (
+        f"The name of {bucket} has a dot: S3's certificate does not cover it as a host name, and"
+        " clients that put the bucket there cannot check the server."
+    )
+    if not exists:
+        raise InputError(f"{words} Choose a name without dots; nothing was changed.")
+    return [words]
+
+
+def check_caller(audience: Audience, caller: Caller | None) -> list[str]:
+    """Return what is doubtful about a limit to the audience.
+
+    :raises InputError: when it would lock out the caller.
+    """
+    if not audience:
+        return []
+    if caller is None:
+        return ["STS does not tell who calls: whether the bucket's policy lets you in is not known"]
+    if caller.account in audience.accounts or _is_named(caller, audience.principals):
+        return []
+    if audience.organizations:
+        return []
+    raise InputError(
+        f"allowed_accounts and allowed_principals do not include {caller.arn}, which runs this"
+        " task: the bucket's policy would lock it out, and only the root user could undo that. Add"
+        " it. Nothing was changed."
+    )
+
+
+def _is_named(caller: Caller, principals: t.Iterable[str]) -> bool:
+    """Tell whether a caller is among the principals; a session is that of its role, whose path it
+    does not show.
+    """
+    arns = [caller.arn]
+    service, _slash, rest = caller.arn.split(":", 5)[5].partition("/")
+    if service == "assumed-role":
+        start = caller.arn.replace(":sts:", ":iam:").partition(":assumed-role/")[0]
+        arns = [f"{start}:role/{rest.split('/')[0]}"]
+        principals = [_without_path(principal) for principal in principals]
+    return any(fnmatch.fnmatchcase(arn, name) for arn in arns for name in principals)
+
+
+def _without_path(principal: str) -> str:
+    start, _slash, rest = principal.partition("/")
+    return f"{start}/{rest.rpartition('/')[2]}"
+
+
+def find(
+    bucket: BucketConfiguration,
+    baseline: Baseline,
+    present: t.Mapping[str, t.Any],
+    account: str | None,
+) -> Findings:
+    """Return what a bucket and its log target stand in the way with.
+
+    :param present: the bucket's settings by name, empty for a bucket that does not exist.
+    :param account: the caller's account.
+    """
+    found = Findings()
+    found.obstacles += _of_encryption(baseline, present, account)
+    if present:
+        policy, rules = present["policy"], present["lifecycle"]["rules"]
+        found.obstacles += [*_of_object_lock(bucket), *_of_payer(bucket)]
+        found.obstacles += _of_tiers(bucket, baseline)
+        found.obstacles += [] if policy is None else _of_public_policy(bucket)
+        found.obstacles += _bucket_policy.obstacles(policy)
+        found.obstacles += _bucket_lifecycle.obstacles(rules, baseline.lifecycle)
+        found.doubts += _bucket_policy.doubts(policy)
+        found.doubts += _bucket_lifecycle.doubts(rules, baseline.lifecycle)
+    if baseline.logging:
+        _look_at_log_target(bucket.other(baseline.logging.bucket), bucket.region, found)
+    return found
+
+
+def _of_encryption(
+    baseline: Baseline, present: t.Mapping[str, t.Any], account: str | None
+) -> t.Iterator[str]:
+    """A key that members of other accounts cannot use, or that means another key to them."""
+    if not baseline.audience.has_others_than(account):
+        return
+    if baseline.encryption:
+        algorithm, key = baseline.encryption.algorithm, baseline.encryption.kms_key_id
+    else:
+        by_default = (present.get("encryption") or {}).get("ApplyServerSideEncryptionByDefault", {})
+        algorithm, key = by_default.get("SSEAlgorithm", ""), by_default.get("KMSMasterKeyID")
+    if not algorithm.startswith("aws:kms"):
+        return
+    if key is None or key.endswith("alias/aws/s3"):
+        yield (
+            "it is encrypted with the key aws/s3, which no other account can ever use, yet other"
+            " accounts are allowed. Use encryption AES256, or a KMS key of your own in kms_key_id."
+        )
+    elif not key.startswith("arn:"):
+        yield (
+            f"kms_key_id '{key}' is not an ARN, yet other accounts are allowed: S3 would look for"
+            " the key in the account of whoever stores. Give the key's ARN."
+        )
+
+
+def _of_object_lock(bucket: BucketConfiguration) -> t.Iterator[str]:
+    retention = read_object_lock(bucket).get("Rule", {}).get("DefaultRetention")
+    if retention:
+        yield (
+            f"Object Lock has a default retention ({retention.get('Mode')}): S3 then refuses"
+            " uploads without a checksum, and whether CreateStoreImageTask sends one is not"
+            " documented; and a stored AMI could not be replaced before the retention ends. Store"
+            " into a bucket without default retention, and copy from there into a locked one."
+        )
+
+
+def _of_payer(bucket: BucketConfiguration) -> t.Iterator[str]:
+    payer = bucket.read("request payment", "get_bucket_request_payment").get("Payer")
+    if payer == "Requester":
+        yield (
+            "it is a Requester Pays bucket: callers of other accounts must agree to pay with each"
+            " request, and CreateStoreImageTask and CreateRestoreImageTask have no way to. Set the"
+            " payer to BucketOwner."
+        )
+
+
+def _of_tiers(bucket: BucketConfiguration, baseline: Baseline) -> t.Iterator[str]:
+    if baseline.lifecycle.storage_class != _TIERED_CLASS or baseline.lifecycle.allow_archive:
+        return
+    answer = bucket.read("Intelligent-Tiering", "list_bucket_intelligent_tiering_configurations")
+    for configuration in answer.get("IntelligentTieringConfigurationList", []):
+        if configuration.get("Status") == "Enabled":
+            yield (
+                f"its Intelligent-Tiering configuration '{configuration['Id']}' moves objects into"
+                " archive tiers, from where CreateRestoreImageTask cannot read them. Remove it, use"
+                " GLACIER_IR, or set allow_archive: true if a restore may wait for a thaw by hand."
+            )
+
+
+def _of_public_policy(bucket: BucketConfiguration) -> t.Iterator[str]:
+    answer = bucket.read("policy status", "get_bucket_policy_status", "NoSuchBucketPolicy")
+    if answer.get("PolicyStatus", {}).get("IsPublic"):
+        yield (
+            "its policy makes it public by a statement that is not ours. S3 refuses to write such"
+            " a policy once public access is blocked. Remove the statement, or limit it by a"
+            " condition such as aws:PrincipalOrgID."
+        )
+
+
+def _look_at_log_target(target: BucketConfiguration, region: str, found: Findings) -> None:
+    try:
+        location = target.read("Region", "get_bucket_location").get("LocationConstraint")
+        retention = read_object_lock(target).get("Rule", {}).get("DefaultRetention")
+    except AmiStoreError as error:
+        if error_code(error) in ("404", "NoSuchBucket"):
+            found.obstacles.append(f"the log target, {target}, does not exist: create it first.")
+        elif is_forbidden(error):
+            found.doubts.append(
+                f"The log target, {target}, could not be looked at. It must be in the same Region"
+                " and account, without a default retention."
+            )
+        else:
+            raise
+        return
+    if _region_of(location) != region:
+        found.obstacles.append(
+            f"the log target, {target}, is in Region {_region_of(location)}: S3 writes access logs"
+            f" to a bucket of the same Region only, which is {region}."
+        )
+    if retention:
+        found.obstacles.append(
+            f"the log target, {target}, has Object Lock with a default retention: S3 cannot deliver"
+            " access logs there."
+        )
+
+
+def _region_of(location: str | None) -> str:
+    return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(location, str(location))
