@@ -20,9 +20,9 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, FakeKey, S3Backend
-from moto.s3.responses import S3Response
 
 from . import new_buckets
+from .bucket_documents import BucketDocumentsResponse
 from .image_responses import MachineImageResponse
 from .objects import THAWED, find_object
 from .store_image_responses import StoreImageResponse
@@ -49,7 +49,7 @@ class EmulatedEC2Response(StoreImageResponse, MachineImageResponse, EC2Response)
     """moto's EC2 with the three operations."""
 
 
-class EmulatedS3Response(S3Response):
+class EmulatedS3Response(BucketDocumentsResponse):
     """moto's S3, which forgets some of what it is asked for."""
 
     def list_objects_v2(self) -> TYPE_RESPONSE:
