@@ -22,6 +22,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     call_aws,
+    error_code,
     is_transient,
     send_create,
 )
@@ -174,11 +175,14 @@ def snapshots_by_id(client: t.Any, snapshot_ids: t.Sequence[str]) -> dict[str, S
 
 
 def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | None:
-    """Return who else may launch the AMI, None where the caller may not know (not the owner)."""
+    """Return who else may launch the AMI, None to those who do not own it.
+
+    :raises AnsibleAWSError: also when the caller lacks the right to ask.
+    """
     try:
         answer = describe_image_attribute(client, image_id, "launchPermission")
     except AnsibleAWSError as error:
-        if is_transient(error):
+        if is_transient(error) or error_code(error) == "UnauthorizedOperation":
             raise
         return None
     return t.cast("list[dict[str, str]]", answer.get("LaunchPermissions", []))

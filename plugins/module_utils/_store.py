@@ -14,7 +14,12 @@ from enum import Enum
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest, _store_tasks
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, Reply, error_text
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    Answer,
+    Reply,
+    error_text,
+    is_forbidden,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
@@ -335,8 +340,10 @@ class StoreOperation:
                     self.bucket.head(entry.key) if listing is None else listing.get(entry.key)
                 )
                 entry.presence = Presence.THERE if entry.stored else Presence.MISSING
-            except ObjectForbiddenError:
-                entry.presence = Presence.FORBIDDEN
+            except ObjectForbiddenError as error:
+                # That it is there is all that a store needs to know.
+                entry.stored = error.seen
+                entry.presence = Presence.THERE if error.seen else Presence.FORBIDDEN
 
     def _list(self) -> dict[str, StoredObject] | None:
         """Return the stored images under the prefix by key, None where only single keys may be
@@ -634,9 +641,22 @@ class StoreOperation:
                 for snapshot_id in image.snapshot_ids
                 if snapshot_id in snapshots
             ],
-            _images.launch_permissions(self.ec2, entry.image_id),
+            self._launch_permissions(entry),
             self.options.tags or (),
         )
+
+    def _launch_permissions(self, entry: StoreEntry) -> list[dict[str, str]] | None:
+        try:
+            return _images.launch_permissions(self.ec2, entry.image_id)
+        except AnsibleAWSError as error:
+            if not is_forbidden(error):
+                raise
+            # The same words for every AMI, so that a fleet's run warns once.
+            self.warnings.append(
+                "ec2:DescribeImageAttribute was refused, so the manifests do not tell with whom the"
+                " AMIs were shared."
+            )
+            return None
 
     def _write(self, entry: StoreEntry, manifest: Manifest) -> None:
         key = manifest_key(entry.key)

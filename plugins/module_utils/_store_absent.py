@@ -84,6 +84,7 @@ class Removal:
     bucket: Bucket
     force: bool = False
     check_mode: bool = False
+    warnings: list[str] = field(default_factory=list)
     _tasks: dict[tuple[str, str], StoreTask] = field(default_factory=dict)
     """Every store task in progress, by bucket and key."""
 
@@ -101,6 +102,11 @@ class Removal:
         self._tasks = {(task.bucket, task.object_key): task for task in tasks}
         images = _images.images_by_id(self.ec2, [entry.image_id for entry in entries])
         keeps_versions = self.bucket.keeps_versions()
+        if keeps_versions is None:
+            self.warnings.append(
+                "s3:GetBucketVersioning was refused, so whether what is deleted can be brought back"
+                f" is unknown; {self.bucket.url()} is taken for a bucket that is not versioned."
+            )
         for entry in entries:
             entry.image = images.get(entry.image_id)
             try:

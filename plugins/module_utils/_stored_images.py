@@ -30,10 +30,6 @@ ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 TIERED_CLASS = "INTELLIGENT_TIERING"
 
 
-class ObjectForbiddenError(AmiStoreError):
-    """S3 answered 403: whether the object exists stays unknown."""
-
-
 @dataclass(frozen=True)
 class StoredObject:
     """What S3 tells about an object; sizes in bytes."""
@@ -59,6 +55,13 @@ class StoredObject:
         if self.storage_class == TIERED_CLASS and self.listed:
             return None
         return self.storage_class not in ARCHIVE_CLASSES and not self.archive_status
+
+
+class ObjectForbiddenError(AmiStoreError):
+    """S3 answered 403: the object may not be looked at."""
+
+    seen: StoredObject | None = None
+    """The object, where a listing shows it; otherwise whether it exists stays unknown."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,7 @@ class Bucket:
     def head(self, key: str) -> StoredObject | None:
         """Return the object, None where S3 says that it does not exist.
 
-        :raises ObjectForbiddenError: on 403, which S3 also answers for a missing key without
-        s3:ListBucket.
+        :raises ObjectForbiddenError: on 403, unless a listing proves that the object is missing.
         """
         try:
             answer = self._call("look at", "head_object", key)
@@ -166,13 +168,8 @@ class Bucket:
             if error_code(error) in ("404", "NoSuchKey"):
                 return None
             if is_forbidden(error):
-                raise ObjectForbiddenError(
-                    f"S3 answered 403 for {self.url(key)}: whether it exists is unknown. Needed"
-                    " are s3:ListBucket on the"
-                    " bucket and s3:GetObject on the key (and a bucket policy that allows it, if"
-                    " another account owns"
-                    " the bucket)"
-                ) from error
+                self._refuse_unless_missing(key, error)
+                return None
             raise
         restore = answer.get("Restore", "")
         return StoredObject(
@@ -190,6 +187,62 @@ class Bucket:
                 "bucket_key_enabled": answer.get("BucketKeyEnabled"),
             },
         )
+
+    def _list_one(self, key: str, refusal: AmiStoreError) -> StoredObject | None:
+        """Return what a listing tells about an object that may not be looked at.
+
+        A request for an object carries no s3:prefix, so where the right to list has a condition on
+        it, S3 answers 403 to a look at a key that does not exist.
+
+        :raises ObjectForbiddenError: when the listing is refused as well.
+        """
+        try:
+            page = self._call("list", "list_objects_v2", "", Prefix=key, MaxKeys=1)
+        except AmiStoreError as error:
+            if not is_forbidden(error):
+                raise
+            raise ObjectForbiddenError(
+                f"S3 answered 403 for {self.url(key)}: whether it exists is unknown. Needed"
+                " are s3:ListBucket on the bucket and s3:GetObject on the key (and a bucket"
+                " policy that allows it, if another account owns the bucket)"
+            ) from refusal
+        # In key order, the key itself comes before all that begin with it.
+        found = [item for item in page.get("Contents", []) if item["Key"] == key]
+        return _listed_object(found[0]) if found else None
+
+    def _is_surely_missing(self, key: str) -> bool:
+        try:
+            return self._list_one(key) is None
+        except ObjectForbiddenError:
+            return False
+
+    def _refuse_unless_missing(self, key: str, refusal: AmiStoreError) -> None:
+        """Raise ObjectForbiddenError unless a listing proves that the object does not exist.
+
+        A request for an object carries no s3:prefix, so where the right to list has a condition on
+        it, S3 answers 403 to a look at a key that does not exist.
+        """
+        try:
+            seen = self._list_one(key)
+        except ObjectForbiddenError:
+            raise ObjectForbiddenError(
+                f"S3 answered 403 for {self.url(key)}: whether it exists is unknown. Needed"
+                " are s3:ListBucket on the bucket and s3:GetObject on the key (and a bucket"
+                " policy that allows it, if another account owns the bucket)"
+            ) from refusal
+        if seen is None:
+            return
+        error = ObjectForbiddenError(
+            f"S3 answered 403 for {self.url(key)}, which exists. Needed is s3:GetObject on the key"
+            " (and a bucket policy that allows it, if another account owns the bucket)"
+        )
+        error.seen = seen
+        raise error from refusal
+
+    def _list_one(self, key: str) -> StoredObject | None:
+        # In key order, the key itself comes before all that begin with it.
+        page = self._list_page(key, {"Prefix": key, "MaxKeys": 1})
+        return next((_listed_object(i) for i in page.get("Contents", []) if i["Key"] == key), None)
 
     def list(self, prefix: str, with_restore_status: bool = False) -> t.Iterator[StoredObject]:
         """Yield the objects whose keys begin with `prefix`, in key order.
@@ -226,6 +279,8 @@ class Bucket:
             return t.cast(bytes, self._send("read", self._get_content, key))
         except AmiStoreError as error:
             if error_code(error) in ("404", "NoSuchKey"):
+                return None
+            if is_forbidden(error) and self._is_surely_missing(key):
                 return None
             raise
 

@@ -152,6 +152,13 @@ def test_launch_permissions_of_a_shared_ami_are_unknown(ec2: Any, cloud: Cloud) 
     assert _images.launch_permissions(ec2, WEB) is None
 
 
+def test_launch_permissions_without_the_right_to_ask_are_an_error(ec2: Any, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.denials["DescribeImageAttribute"] = Refusal("UnauthorizedOperation", status=403)
+    with pytest.raises(AnsibleAWSError):
+        _images.launch_permissions(ec2, WEB)
+
+
 def test_a_passing_fault_does_not_make_launch_permissions_unknown(ec2: Any, cloud: Cloud) -> None:
     """They would be missing in the manifest for ever."""
     cloud.add_image(WEB)

@@ -144,7 +144,10 @@ def test_a_missing_object_fails_its_entry(restoring: Restoring, cloud: Cloud) ->
 
 def test_a_forbidden_object_fails_its_entry(restoring: Restoring, cloud: Cloud) -> None:
     cloud.denials["HeadObject"] = forbidden_head()
-    assert "S3 answered 403" in restoring.observe().reason
+    entry = restoring.observe()
+    assert entry.phase is Phase.FAILED
+    assert "S3 answered 403" in entry.reason
+    assert "s3:GetObject" in entry.reason
 
 
 def test_one_bad_stored_image_leaves_the_others_alone(restoring: Restoring, cloud: Cloud) -> None:
@@ -242,9 +245,17 @@ def test_an_unreadable_manifest_is_warned_about_and_done_without(
 def test_a_forbidden_manifest_is_warned_about_and_done_without(
     restoring: Restoring, cloud: Cloud
 ) -> None:
+    write_manifest(cloud, "web")
     cloud.denials["GetObject"] = forbidden()
     assert restoring.observe().phase is Phase.READY
     assert "Failed to read" in restoring.warnings[0]
+
+
+def test_a_manifest_that_is_missing_is_no_forbidden_one(restoring: Restoring, cloud: Cloud) -> None:
+    """S3 answers 403 where the right to list holds for a prefix only."""
+    cloud.denials["GetObject"] = forbidden()
+    assert restoring.observe().phase is Phase.READY
+    assert not [warning for warning in restoring.warnings if "Failed to read" in warning]
 
 
 def test_a_manifest_that_s3_cannot_give_now_fails_the_entry(

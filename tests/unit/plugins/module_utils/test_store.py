@@ -187,9 +187,19 @@ def test_without_the_right_to_list_single_keys_are_looked_at(
     assert cloud.operations().count("HeadObject") == 21
 
 
+def test_a_key_that_may_only_be_listed_is_there_or_missing(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(DB)
+    cloud.objects.update({KEY: Thing(b"12345"), MANIFEST: Thing(b"{}")})
+    cloud.denials["HeadObject"] = forbidden_head()
+    there, missing = storing.observe(WEB, DB)
+    assert (there.phase, there.stored and there.stored.size) == (Phase.DONE, 5)
+    assert missing.phase is Phase.READY
+
+
 def test_a_forbidden_key_fails_its_entry_only(storing: Storing, cloud: Cloud) -> None:
     cloud.add_image(DB)
     cloud.faults["HeadObject"] = [forbidden_head()]
+    cloud.denials["ListObjectsV2"] = forbidden()
     hidden, other = storing.observe(WEB, DB)
     assert (hidden.phase, hidden.changed) == (Phase.FAILED, False)
     assert "s3:ListBucket" in shown(hidden)["failure_reason"]
@@ -277,6 +287,19 @@ def test_a_start_sends_prefix_and_tags_and_writes_the_manifest(
     assert document["object_key"] == f"dr/{KEY}"
     assert document["stored_image"] is None
     assert shown(entry)["manifest_key"] == f"dr/{MANIFEST}"
+
+
+def test_launch_permissions_that_may_not_be_read_are_warned_about_once(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_image(DB)
+    cloud.denials["DescribeImageAttribute"] = Refusal("UnauthorizedOperation", status=403)
+    for entry in storing.observe(WEB, DB):
+        storing.start(entry)
+    assert storing.manifest()["launch_permissions"] is None
+    (warning,) = set(storing.warnings)
+    assert warning.startswith("ec2:DescribeImageAttribute was refused")
 
 
 def test_snapshots_that_cannot_be_seen_are_left_out(storing: Storing, cloud: Cloud) -> None:
@@ -746,7 +769,7 @@ def test_an_unreadable_manifest_is_left_alone_with_a_warning(
 def test_a_manifest_that_may_not_be_read_fails_the_entry_that_is_stored(
     storing: Storing, cloud: Cloud
 ) -> None:
-    cloud.objects[KEY] = Thing()
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing()})
     cloud.denials["GetObject"] = forbidden()
     (entry,) = storing.observe()
     assert entry.phase is Phase.FAILED

@@ -183,6 +183,7 @@ def test_a_store_into_that_key_fails_its_entry_only(remove: Removing, cloud: Clo
 
 def test_a_forbidden_object_fails_its_entry_only(remove: Removing, cloud: Cloud) -> None:
     cloud.faults["HeadObject"] = [forbidden_head()]
+    cloud.denials["ListObjectsV2"] = forbidden()
     hidden, other = remove(WEB, DB)
     assert "S3 answered 403" in hidden.reason
     assert shown(hidden)["state"] == "NotStarted"

@@ -180,12 +180,33 @@ def test_a_missing_object_is_none(bucket: Bucket, cloud: Cloud) -> None:
 
 
 def test_a_forbidden_object_is_neither_there_nor_missing(bucket: Bucket, cloud: Cloud) -> None:
-    cloud.denials["HeadObject"] = forbidden_head()
+    cloud.denials.update(HeadObject=forbidden_head(), ListObjectsV2=forbidden())
     with pytest.raises(ObjectForbiddenError) as caught:
         bucket.head(KEY)
+    assert caught.value.seen is None
     assert f"s3://{BUCKET}/{KEY}: whether it exists is unknown" in str(caught.value)
     assert "s3:ListBucket" in str(caught.value)
     assert "s3:GetObject" in str(caught.value)
+
+
+@pytest.mark.parametrize("others", [[], [f"{KEY}.copy"]])
+def test_a_listing_proves_a_forbidden_object_missing(
+    others: list[str], bucket: Bucket, cloud: Cloud
+) -> None:
+    """S3 answers 403 where the right to list holds for a prefix only."""
+    cloud.objects.update({key: Thing() for key in others})
+    cloud.denials["HeadObject"] = forbidden_head()
+    assert bucket.head(KEY) is None
+    assert cloud.params("ListObjectsV2") == [{"Bucket": BUCKET, "Prefix": KEY, "MaxKeys": 1}]
+
+
+def test_a_listing_shows_a_forbidden_object(bucket: Bucket, cloud: Cloud) -> None:
+    cloud.objects.update({KEY: Thing(b"12345"), f"{KEY}.copy": Thing()})
+    cloud.denials["HeadObject"] = forbidden_head()
+    with pytest.raises(ObjectForbiddenError, match="which exists") as caught:
+        bucket.head(KEY)
+    assert caught.value.seen is not None
+    assert caught.value.seen.size == 5
 
 
 def test_a_head_is_retried_after_a_server_fault(
@@ -322,6 +343,14 @@ def test_nothing_to_read_is_none(bucket: Bucket) -> None:
 
 def test_a_forbidden_read_is_an_error(bucket: Bucket, cloud: Cloud) -> None:
     cloud.denials["GetObject"] = forbidden()
+    assert bucket.read("x.json") is None
+    cloud.objects["x.json"] = Thing()
+    with pytest.raises(AmiStoreError, match=f"Failed to read s3://{BUCKET}/x.json"):
+        bucket.read("x.json")
+
+
+def test_a_read_is_forbidden_where_nothing_may_be_listed(bucket: Bucket, cloud: Cloud) -> None:
+    cloud.denials.update(GetObject=forbidden(), ListObjectsV2=forbidden())
     with pytest.raises(AmiStoreError, match=f"Failed to read s3://{BUCKET}/x.json"):
         bucket.read("x.json")
 

@@ -354,6 +354,15 @@ def test_a_deletion_checks_the_bucket_first(run: Runner, cloud: Cloud) -> None:
     assert cloud.mutations() == []
 
 
+def test_a_versioning_that_may_not_be_read_is_warned_about(run: Runner, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[f"{WEB}.bin"] = Thing()
+    cloud.denials["GetBucketVersioning"] = forbidden()
+    result = run(image_id=WEB, bucket=BUCKET, state="absent")
+    assert (result.failed, result["changed"]) == (False, True)
+    assert "s3:GetBucketVersioning was refused" in result.warnings[0]
+
+
 def test_a_deletion_that_may_not_see_the_tasks_stops(run: Runner, cloud: Cloud) -> None:
     cloud.objects[f"{WEB}.bin"] = Thing()
     cloud.denials["DescribeStoreImageTasks"] = forbidden()
