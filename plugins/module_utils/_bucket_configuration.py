@@ -6,11 +6,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
-
-with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
-    from botocore.exceptions import WaiterError
 
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
@@ -76,7 +72,7 @@ class BucketConfiguration:
             )
 
     def create(self) -> None:
-        """Create the bucket and wait until it can be seen."""
+        """Create the bucket, without ACLs from the start."""
         params: dict[str, t.Any] = {"Bucket": self.name, "ObjectOwnership": "BucketOwnerEnforced"}
         if self.region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
@@ -85,12 +81,6 @@ class BucketConfiguration:
         except AmiStoreError as error:
             if error_code(error) != "BucketAlreadyOwnedByYou":
                 raise
-        try:
-            self._client.get_waiter("bucket_exists").wait(
-                **self._address(), WaiterConfig={"Delay": 2, "MaxAttempts": 30}
-            )
-        except WaiterError as error:
-            raise AmiStoreError(message=f"Failed to see {self} created: {error}") from error
 
     def read(self, what: str, method: str, *missing: str, **params: t.Any) -> t.Any:
         """Return S3's answer, {} where it says that there is no such setting.

@@ -8,6 +8,7 @@ correct it, see it corrected.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -111,32 +112,25 @@ class Hardening:
         """
         if not self.drift:
             return
+        deadline = clock.now() + SECONDS_UNTIL_SHOWN
         if not self.existed:
             self.bucket.create()
             self.changed = True
+            _wait(clock, deadline, self.bucket.exists, f"{self.bucket} is not to be seen")
         for plan in self.plans:
             if plan.drift:
                 plan.carry_out()
                 self.changed = True
-        self._see_corrected(clock)
+        for plan in self.plans:
+            if plan.drift:
+                shown = functools.partial(self._is_shown, plan)
+                other = f"{self.bucket} still shows another setting of {plan.setting.name}"
+                _wait(clock, deadline, shown, other)
 
-    def _see_corrected(self, clock: Clock) -> None:
-        deadline = clock.now() + SECONDS_UNTIL_SHOWN
-        waiting = [plan for plan in self.plans if plan.drift]
-        while waiting := [plan for plan in waiting if self._still_drifts(plan)]:
-            if clock.now() >= deadline:
-                names = ", ".join(plan.setting.name for plan in waiting)
-                raise AmiStoreError(
-                    message=f"S3 accepted every setting of {self.bucket}, but after"
-                    f" {SECONDS_UNTIL_SHOWN:.0f} s it still shows others for {names}. Run the task"
-                    " again; if that changes them again, something else sets them, too"
-                )
-            clock.sleep(SECONDS_BETWEEN_LOOKS)
-
-    def _still_drifts(self, plan: Plan) -> bool:
+    def _is_shown(self, plan: Plan) -> bool:
         value = plan.setting.read(plan.target)
         wanted = plan.setting.wanted(value, self.baseline, self.bucket.partition)
-        return bool(drift_of(plan.setting, value, wanted))
+        return not drift_of(plan.setting, value, wanted)
 
     def report(self) -> dict[str, t.Any]:
         """Return the module's result."""
@@ -156,3 +150,14 @@ class Hardening:
             "before": {drift.setting: drift.before for drift in self.drift},
             "after": {drift.setting: drift.after for drift in self.drift},
         }
+
+
+def _wait(clock: Clock, deadline: float, shown: t.Callable[[], bool], what: str) -> None:
+    while not shown():
+        if clock.now() >= deadline:
+            raise AmiStoreError(
+                message=f"S3 accepted what it was asked for, but after {SECONDS_UNTIL_SHOWN:.0f} s"
+                f" {what}. Run the task again; if that changes it again, something else sets it,"
+                " too"
+            )
+        clock.sleep(SECONDS_BETWEEN_LOOKS)

@@ -26,7 +26,7 @@ MIN_TRANSITION_BYTES = 128 * 1024
 
 def own_rules(wanted: Lifecycle) -> list[Rule]:
     """Return the rules that are asked for."""
-    rules = [
+    rules: list[Rule] = [
         _rule(
             "abort-incomplete-uploads",
             wanted,

@@ -26,6 +26,7 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError
 from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline import Baseline
 from ansible_collections.amistore.aws.plugins.module_utils._bucket_configuration import (
+    AccountConfiguration,
     BucketConfiguration,
 )
 
@@ -50,12 +51,13 @@ class Setting:
     """One setting. `parts` are what is compared and shown, one by one."""
 
     name: str
-    read: t.Callable[[BucketConfiguration], t.Any]
+    read: t.Callable[[t.Any], t.Any]
+    """From the bucket, or the account."""
     wanted: t.Callable[[t.Any, Baseline, str], t.Any]
     """From the present value (None where the bucket does not exist), the baseline and the
     partition.
     """
-    write: t.Callable[[BucketConfiguration, t.Any], None]
+    write: t.Callable[[t.Any, t.Any], None]
     parts: t.Callable[[t.Any], Parts] = _whole
 
 
@@ -387,7 +389,7 @@ def _write_tags(bucket: BucketConfiguration, value: t.Any) -> None:
 # The whole account
 
 
-def _read_account_block(account: t.Any) -> t.Any:
+def _read_account_block(account: AccountConfiguration) -> t.Any:
     answer = account.read(
         "public access block", "get_public_access_block", "NoSuchPublicAccessBlockConfiguration"
     )
@@ -398,7 +400,7 @@ def _wanted_account_block(present: t.Any, baseline: Baseline, _partition: str) -
     return _CLOSED if baseline.block_account_public_access else present
 
 
-def _write_account_block(account: t.Any, value: t.Any) -> None:
+def _write_account_block(account: AccountConfiguration, value: t.Any) -> None:
     account.write(
         "public access block", "put_public_access_block", PublicAccessBlockConfiguration=value
     )

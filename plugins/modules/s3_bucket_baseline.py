@@ -187,7 +187,6 @@ notes:
     as for the caller, so they bind store and restore as well.
 seealso:
   - module: amistore.aws.ec2_ami_store
-  - module: amazon.aws.s3_bucket
   - name: Store and restore an AMI using S3
     description: AWS's recommendations for the bucket.
     link: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-ami-store-restore.html
@@ -223,29 +222,29 @@ EXAMPLES = r"""
 RETURN = r"""
 bucket:
   description: The name of the bucket.
-  returned: always
+  returned: success
   type: str
   sample: my-ami-bucket
 arn:
   description: The bucket's ARN.
-  returned: always
+  returned: success
   type: str
   sample: arn:aws:s3:::my-ami-bucket
 region:
   description: The bucket's Region.
-  returned: always
+  returned: success
   type: str
   sample: us-east-1
 existed:
   description: Whether the bucket existed before.
-  returned: always
+  returned: success
   type: bool
   sample: true
 drift:
   description:
     - What was not as it should be, and has been corrected, or would be in check mode.
     - When the task fails half-way, it is what was to be corrected.
-  returned: always
+  returned: success, or when the bucket was looked at
   type: list
   elements: dict
   contains:
@@ -350,24 +349,29 @@ def prepare(module: AnsibleAWSModule) -> Hardening:
     return hardening
 
 
-def main() -> None:
-    module = AnsibleAWSModule(argument_spec=build_argument_spec(), supports_check_mode=True)
-    identify_collection()
-    hardening = None
+def run(module: AnsibleAWSModule, hardening: Hardening) -> dict[str, t.Any]:
     try:
-        hardening = prepare(module)
         hardening.observe()
         if not module.check_mode:
             hardening.apply(SystemClock())
     except AmiStoreError as error:
-        so_far = {**hardening.report(), "changed": hardening.changed} if hardening else {}
+        so_far = {**hardening.report(), "changed": hardening.changed}
         module.fail_json(msg=error_text(error), **so_far)
-    for warning in hardening.warnings:
-        module.warn(warning)
+    finally:
+        for warning in hardening.warnings:
+            module.warn(warning)
     result = {**hardening.report(), "changed": bool(hardening.drift)}
-    if module._diff:
-        result["diff"] = hardening.diff()
-    module.exit_json(**result)
+    return {**result, "diff": hardening.diff()} if module._diff else result
+
+
+def main() -> None:
+    module = AnsibleAWSModule(argument_spec=build_argument_spec(), supports_check_mode=True)
+    identify_collection()
+    try:
+        hardening = prepare(module)
+    except AmiStoreError as error:
+        module.fail_json(msg=error_text(error))
+    module.exit_json(**run(module, hardening))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from botocore.validate import validate_parameters
 REGION = "eu-central-1"
 ACCOUNT = "111122223333"
 BUCKET = "ami-bucket"
-SERVICES = ("ec2", "s3", "sts")
+SERVICES = ("ec2", "s3", "s3control", "sts")
 MUTATING = (
     "CreateStoreImageTask",
     "CreateRestoreImageTask",
@@ -211,7 +211,7 @@ class Cloud:
         owner = params.get("ExpectedBucketOwner", self.bucket_owner)
         if owner != self.bucket_owner:
             raise forbidden_head() if operation.startswith("Head") else forbidden()
-        return self.replies.get(operation, self.usual(operation))(params)
+        return (self.replies.get(operation) or self.usual(operation))(params)
 
     def usual(self, operation: str) -> Handler:
         """Return what answers an operation by default, for a reply that builds on it."""

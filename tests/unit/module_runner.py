@@ -42,6 +42,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "dict": dict,
     "list": list,
+    "raw": object,
 }
 
 
