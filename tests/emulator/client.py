@@ -14,6 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,14 +111,18 @@ class Emulator:
             self._process.stdout.close()
         self._process = None
 
+    @cached_property
+    def _opener(self) -> urllib.request.OpenerDirector:
+        context = ssl.create_default_context(cafile=self.ca_bundle)
+        handlers = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        return urllib.request.build_opener(*handlers)
+
     def call(self, method: str, path: str, content: Any = None) -> Any:
         """One control call. Raises EmulatorError with the emulator's own words."""
         body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"{self.url}/emulator{path}", body, method=method)
-        context = ssl.create_default_context(cafile=self.ca_bundle)
-        handlers = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
         try:
-            with urllib.request.build_opener(*handlers).open(request) as answer:
+            with self._opener.open(request) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise EmulatorError(error.read().decode()) from error

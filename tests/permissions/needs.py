@@ -1,0 +1,95 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each policy allows and why: one entry for each action, with what its absence does.
+
+docs/permissions.md shows the same to the user, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a run without the action does."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    BY_AWS = "by AWS"
+    """AWS does it in the caller's name behind a call; without it, that call fails."""
+
+
+class Certainty(Enum):
+    """How sure it is that the action is needed."""
+
+    CERTAIN = "certain"
+    """The module calls an operation whose action AWS documents, or AWS lists it as needed."""
+    ASSUMED = "assumed"
+    """In AWS's example for store and restore together, but not said to be needed by this one."""
+
+
+@dataclass(frozen=True)
+class Need:
+    policy: str
+    action: str
+    kind: Kind
+    certainty: Certainty = Certainty.CERTAIN
+
+
+_REQUIRED, _OPTIONAL, _BY_AWS = Kind.REQUIRED, Kind.OPTIONAL, Kind.BY_AWS
+_ASSUMED = Certainty.ASSUMED
+
+NEEDS = (
+    Need("store", "ec2:CreateStoreImageTask", _REQUIRED),
+    Need("store", "ec2:DescribeImages", _REQUIRED),
+    Need("store", "ec2:DescribeSnapshots", _REQUIRED),
+    Need("store", "ec2:DescribeStoreImageTasks", _REQUIRED),
+    Need("store", "s3:ListBucket", _REQUIRED),
+    Need("store", "s3:GetObject", _REQUIRED),
+    Need("store", "s3:PutObject", _REQUIRED),
+    Need("store", "s3:GetObjectTagging", _REQUIRED),
+    Need("store", "s3:PutObjectTagging", _REQUIRED),
+    Need("store", "ec2:DescribeImageAttribute", _OPTIONAL),
+    Need("store", "ebs:GetSnapshotBlock", _BY_AWS),
+    Need("store", "ebs:ListSnapshotBlocks", _BY_AWS),
+    Need("store", "s3:AbortMultipartUpload", _BY_AWS, _ASSUMED),
+    Need("store", "ec2:DescribeTags", _BY_AWS, _ASSUMED),
+    Need("store", "kms:GenerateDataKey", _BY_AWS),
+    Need("store", "kms:Decrypt", _BY_AWS),
+    Need("store", "kms:DescribeKey", _BY_AWS, _ASSUMED),
+    Need("restore", "ec2:CreateRestoreImageTask", _REQUIRED),
+    Need("restore", "ec2:CreateTags", _REQUIRED),
+    Need("restore", "ec2:DeleteTags", _REQUIRED),
+    Need("restore", "ec2:DeregisterImage", _REQUIRED),
+    Need("restore", "ec2:DescribeImages", _REQUIRED),
+    Need("restore", "ec2:DescribeSnapshots", _REQUIRED),
+    Need("restore", "ec2:DescribeStoreImageTasks", _REQUIRED),
+    Need("restore", "ec2:GetEbsEncryptionByDefault", _REQUIRED),
+    Need("restore", "s3:GetObject", _REQUIRED),
+    Need("restore", "s3:GetObjectTagging", _REQUIRED),
+    Need("restore", "s3:ListBucket", _REQUIRED),
+    Need("restore", "ec2:DeleteSnapshot", _OPTIONAL),
+    Need("restore", "ebs:StartSnapshot", _BY_AWS),
+    Need("restore", "ebs:PutSnapshotBlock", _BY_AWS),
+    Need("restore", "ebs:CompleteSnapshot", _BY_AWS),
+    Need("restore", "ec2:DescribeTags", _BY_AWS, _ASSUMED),
+    Need("restore", "kms:Decrypt", _BY_AWS),
+    Need("restore", "kms:CreateGrant", _BY_AWS),
+    Need("restore", "kms:DescribeKey", _BY_AWS),
+    Need("restore", "kms:Encrypt", _BY_AWS, _ASSUMED),
+    Need("restore", "kms:GenerateDataKey", _BY_AWS),
+    Need("restore", "kms:GenerateDataKeyWithoutPlaintext", _BY_AWS),
+    Need("restore", "kms:ReEncryptFrom", _BY_AWS, _ASSUMED),
+    Need("restore", "kms:ReEncryptTo", _BY_AWS, _ASSUMED),
+    Need("cleanup", "ec2:DescribeImages", _REQUIRED),
+    Need("cleanup", "ec2:DescribeStoreImageTasks", _REQUIRED),
+    Need("cleanup", "ec2:DescribeImageAttribute", _REQUIRED),
+    Need("cleanup", "ec2:DeregisterImage", _REQUIRED),
+    Need("cleanup", "ec2:DeleteSnapshot", _REQUIRED),
+    Need("cleanup", "s3:DeleteObject", _REQUIRED),
+    Need("cleanup", "s3:GetObject", _REQUIRED),
+    Need("cleanup", "s3:ListBucket", _REQUIRED),
+    Need("cleanup", "s3:GetBucketVersioning", _OPTIONAL),
+)

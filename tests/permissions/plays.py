@@ -1,0 +1,107 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole uses of the collection, each of which needs every action of its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ansible_collections.amazon.aws.plugins.modules import ec2_ami
+
+from ansible_collections.amistore.aws.plugins.modules import (
+    ec2_ami_restore,
+    ec2_ami_store,
+    ec2_ami_store_info,
+)
+
+from .stage import OWNER_KEY, REGION, Outcome, Stage
+
+BUCKET = "vault"
+PREFIX = "dr"
+PLACE = {"bucket": BUCKET, "prefix": PREFIX}
+PLANNED = "planned by the test"
+EVERYTHING = {"include": ["tags", "encryption", "manifest"], **PLACE}
+KEY_ARN = f"arn:aws:kms:{REGION}:123456789012:key/{{}}"
+BUCKET_KEY = KEY_ARN.format("11111111-1111-1111-1111-111111111111")
+SNAPSHOT_KEY = KEY_ARN.format("22222222-2222-2222-2222-222222222222")
+
+Play = Callable[[Stage], Iterator[Outcome]]
+
+
+def store(stage: Stage) -> Iterator[Outcome]:
+    """Store an encrypted AMI with tags, change the tags, look at it all."""
+    image_id = plant_image(stage)
+    yield stage.run(ec2_ami_store, image_ids=[image_id], tags={"week": "1"}, **PLACE)
+    yield stage.run(
+        ec2_ami_store, image_ids=[image_id], tags={"day": "2"}, purge_tags=True, **PLACE
+    )
+    yield stage.run(ec2_ami_store_info, **EVERYTHING)
+
+
+def restore(stage: Stage) -> Iterator[Outcome]:
+    """Restore once in vain and once well, change the tags, look at it all."""
+    image_id = stored_image(stage)
+    stage.client("ec2").deregister_image(ImageId=image_id)
+    key = f"{PREFIX}/{image_id}.bin"
+    stage.emulator.scenario(restore_failures={key: {"reason": PLANNED, "times": 1}})
+    failed = stage.run(ec2_ami_restore, all=True, tags={"drill": "1"}, **PLACE)
+    if PLANNED not in failed.text:
+        yield failed
+        return
+    yield stage.run(ec2_ami_restore, all=True, tags={"drill": "1"}, **PLACE)
+    yield stage.run(ec2_ami_restore, all=True, tags={"done": "2"}, purge_tags=True, **PLACE)
+    yield stage.run(ec2_ami_store_info, **EVERYTHING)
+
+
+def cleanup(stage: Stage) -> Iterator[Outcome]:
+    """Remove a stored image, whose AMI is there, and an AMI that was restored for a drill."""
+    image_id = stored_image(stage)
+    place = {"bucket": BUCKET, "object_key": f"{PREFIX}/{image_id}.bin"}
+    drill = stage.run(ec2_ami_restore, key=OWNER_KEY, name="web-drill", **place)
+    restored = drill.values["images"][0]["image_id"]
+    for _run in ("removes", "finds nothing"):
+        yield stage.run(ec2_ami_store, image_ids=[image_id], state="absent", **PLACE)
+    yield stage.run(ec2_ami, image_id=restored, state="absent", delete_snapshot=True)
+
+
+PLAYS: dict[str, Play] = {"store": store, "restore": restore, "cleanup": cleanup}
+
+
+def plant_image(stage: Stage) -> str:
+    """An AMI with two disks, one of them encrypted where the stage has a key."""
+    data = {"encrypted": True, "kms_key_id": stage.snapshot_key} if stage.snapshot_key else {}
+    volumes = [
+        {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
+        {"device": "/dev/xvdb", "size": 1, **data},
+    ]
+    return stage.emulator.seed([{"name": "web", "tags": {"app": "web"}, "volumes": volumes}])[0]
+
+
+def stored_image(stage: Stage) -> str:
+    """The id of an AMI that the owner has stored."""
+    image_id = plant_image(stage)
+    outcome = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **PLACE)
+    assert not outcome.failed, outcome.text
+    return image_id
+
+
+def first_failure(play: Play, stage: Stage) -> Outcome | None:
+    """Run the play up to its first failure."""
+    return next((outcome for outcome in play(stage) if outcome.failed), None)
+
+
+def encrypt(stage: Stage) -> str:
+    """Let bucket and snapshots be encrypted with keys of the customer; the key of new snapshots."""
+    stage.snapshot_key = SNAPSHOT_KEY
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": BUCKET_KEY}
+    stage.client("s3").put_bucket_encryption(
+        Bucket=BUCKET,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}]
+        },
+    )
+    stage.emulator.scenario(encryption_by_default=True)
+    key = str(stage.client("kms").create_key()["KeyMetadata"]["Arn"])
+    stage.client("ec2").modify_ebs_default_kms_key_id(KmsKeyId=key)
+    return key
