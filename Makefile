@@ -88,6 +88,10 @@ coverage: python ## lines and branches of plugins/ that unit tests reach
 fleet: python ## store sixty AMIs under emulated request rates and count the requests
 	@$(TOOLS) fleet
 
+.PHONY: scan
+scan: python ## scan a bucket of the role with Prowler, which takes 1.4 GB to install
+	@$(TOOLS) scan
+
 .PHONY: release-notes
 release-notes: python ## turn the changelog's fragments into the notes of this release
 	@$(TOOLS) release-notes -- $(OPTIONS)

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .scenario import DEFAULT_ACCOUNT
+
 _LIFETIME = datetime.timedelta(days=2)
 
 
@@ -93,7 +95,9 @@ def _certificate(
 
 def _loopback_names() -> x509.SubjectAlternativeName:
     address = ipaddress.ip_address("127.0.0.1")
-    return x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(address)])
+    # S3 Control is called at a host name that begins with the account.
+    names = [x509.DNSName("localhost"), x509.DNSName(f"{DEFAULT_ACCOUNT}.localhost")]
+    return x509.SubjectAlternativeName([*names, x509.IPAddress(address)])
 
 
 def _usage(authority: bool) -> x509.KeyUsage:

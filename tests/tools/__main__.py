@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check = commands.add_parser("check", help="run checks; without names, all of them")
     check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
     check.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    for name in ("demo", "fleet", "release-notes"):
+    for name in ("demo", "fleet", "release-notes", "scan"):
         program = commands.add_parser(name, help=f"run the {name}")
         program.add_argument("arguments", nargs="*")
     integration = commands.add_parser("integration", help="run integration targets")
@@ -103,6 +103,8 @@ def main(arguments: Sequence[str]) -> int:
             return programs.fleet(chosen.arguments)
         case "release-notes":
             return programs.release_notes(chosen.arguments)
+        case "scan":
+            return programs.scan(chosen.arguments)
         case _:
             return programs.integration(chosen.leg, chosen.arguments)
 

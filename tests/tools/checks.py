@@ -146,7 +146,8 @@ def types() -> Check:
         mypy, variables = TOOLS.program("mypy"), surroundings.plain()
         plugins = ("-p", "ansible_collections.amistore.aws.plugins")
         yield step(mypy, "--python-executable", TOOLS.python, *plugins, variables=variables)
-        tests = ("-p", "tests.emulator", "-p", "tests.tools", "-p", "tests.integration")
+        packages = ("tests.emulator", "tests.tools", "tests.integration", "tests.scanner")
+        tests = [word for package in packages for word in ("-p", package)]
         yield step(mypy, "--python-executable", EMULATOR.python, *tests, variables=variables)
 
     return Check("types", "mypy, strict", (TOOLS, EMULATOR), steps)

@@ -92,10 +92,11 @@ TOOLS = Environment(
     requirements=("tools.txt",),
     collections=("tools-collections.txt",),
 )
+SCANNER = Environment(name="scanner", pythons=("3.11", "3.12"), requirements=("scanner.txt",))
 
 ALL = {
     environment.name: environment
-    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS)
+    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS, SCANNER)
 }
 
 

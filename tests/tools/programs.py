@@ -18,6 +18,7 @@ from tests.tools.environments import (
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,
+    SCANNER,
     TOOLS,
     Environment,
     NoInterpreter,
@@ -31,6 +32,11 @@ def demo(arguments: Sequence[str]) -> int:
 
 def fleet(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.fleet", arguments)
+
+
+def scan(arguments: Sequence[str]) -> int:
+    environments.ensure(SCANNER)
+    return _python(_any_leg(), "tests.scanner", arguments)
 
 
 def integration(leg_name: str, arguments: Sequence[str]) -> int:
