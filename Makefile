@@ -42,6 +42,10 @@ unit: python ## unit tests on three legs
 integration: python ## integration targets on one leg: LEG=, TARGET=, OPTIONS=--real
 	@$(TOOLS) integration --leg $(LEG) -- $(OPTIONS) $(TARGET)
 
+.PHONY: playbooks
+playbooks: python ## the playbooks as AWX runs them, and the data for AWX
+	@$(CHECK) playbooks-ansible12 playbooks-ansible14
+
 .PHONY: emulator
 emulator: python ## the emulator's own tests
 	@$(CHECK) emulator

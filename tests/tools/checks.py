@@ -17,6 +17,7 @@ from tests.tools.environments import (
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,
+    RUNNER,
     TOOLS,
     Environment,
 )
@@ -93,6 +94,17 @@ def integration(leg: Environment) -> Check:
     return Check(f"integration-{leg.name}", what, (leg, EMULATOR, *modules), steps)
 
 
+def playbooks(leg: Environment) -> Check:
+    """The plays as AWX runs them, and the data for AWX."""
+
+    def steps() -> Iterator[Step]:
+        variables = surroundings.for_pytest() | {"AMISTORE_LEG": leg.name}
+        yield step(RUNNER.python, "-m", "pytest", "tests/playbooks", variables=variables)
+
+    what = f"playbooks under ansible-runner, {leg.name}"
+    return Check(f"playbooks-{leg.name}", what, (leg, EMULATOR, RUNNER), steps)
+
+
 def emulator_tests() -> Check:
     def steps() -> Iterator[Step]:
         variables = surroundings.for_pytest()
@@ -149,8 +161,10 @@ def types() -> Check:
         packages = ("tests.emulator", "tests.tools", "tests.integration", "tests.scanner")
         tests = [word for package in packages for word in ("-p", package)]
         yield step(mypy, "--python-executable", EMULATOR.python, *tests, variables=variables)
+        plays = ("-p", "tests.playbooks")
+        yield step(mypy, "--python-executable", RUNNER.python, *plays, variables=variables)
 
-    return Check("types", "mypy, strict", (TOOLS, EMULATOR), steps)
+    return Check("types", "mypy, strict", (TOOLS, EMULATOR, RUNNER), steps)
 
 
 def docs() -> Check:
@@ -225,6 +239,8 @@ ALL = {
         integration(ANSIBLE14),
         unit(FLOOR),
         unit(ANSIBLE14),
+        playbooks(ANSIBLE12),
+        playbooks(ANSIBLE14),
         emulator_tests(),
         importer(),
         ansible_lint(),

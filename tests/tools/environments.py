@@ -92,11 +92,15 @@ TOOLS = Environment(
     requirements=("tools.txt",),
     collections=("tools-collections.txt",),
 )
+# Programs that start or package Ansible, and so need none of their own.
+RUNNER = Environment(
+    name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt")
+)
 SCANNER = Environment(name="scanner", pythons=("3.11", "3.12"), requirements=("scanner.txt",))
 
 ALL = {
     environment.name: environment
-    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS, SCANNER)
+    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS, RUNNER, SCANNER)
 }
 
 
