@@ -122,10 +122,12 @@ class Access:
         for action in _iam_actions(request):
             if not self.s3_allowed(caller, action, request.bucket, request.key, context):
                 resource = _s3_arn(request.region, request.bucket, request.key)
-                return self._refused(caller, action, resource, context, region_header)
+                whole = {**context, "aws:ResourceAccount": str(bucket.account_id)}
+                return self._refused(caller, action, resource, whole, region_header)
         for use in _keys_of(request, bucket):
             if (action := self.missing_of_key(caller, use, context)) is not None:
-                return self._refused(caller, action, use.key, context, region_header)
+                whole = {**context, **use.context}
+                return self._refused(caller, action, use.key, whole, region_header)
         if self._source_closed(request, caller, context):
             return _denied(region_header)
         if self._hides_missing_object(request, caller, context):
@@ -149,7 +151,7 @@ class Access:
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
         """
-        if caller.may(action, resource, {**context, **_resource_account(resource)}):
+        if caller.may(action, resource, context):
             return _denied(header)
         return Error(_DENIED.code, _not_authorized(caller, action, resource), 403, header)
 
@@ -280,12 +282,6 @@ def _denied(headers: tuple[tuple[str, str], ...]) -> Error:
 def _s3_arn(region: str, bucket: str, key: str) -> str:
     path = f"{bucket}/{key}" if key else bucket
     return f"arn:{get_partition(region)}:s3:::{path}"
-
-
-def _resource_account(resource: str) -> dict[str, ContextValue]:
-    """The account that an S3 resource is in; a KMS key's comes with its use."""
-    bucket = objects.find_bucket(resource.rpartition(":")[2].partition("/")[0])
-    return {"aws:ResourceAccount": str(bucket.account_id)} if bucket else {}
 
 
 def _not_authorized(caller: Caller, action: str, resource: str) -> str:

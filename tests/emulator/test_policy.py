@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from .policy import Attempt, Verdict, evaluate
+from .policy import Attempt, ContextValue, Verdict, evaluate, evaluate_identity
 
 ME = "arn:aws:iam::123456789012:user/me"
 OBJECT = "arn:aws:s3:::vault/a.bin"
 
 
-def judged(context: dict[str, str] | None = None, **statement: Any) -> Verdict:
+def judged(context: Mapping[str, ContextValue] | None = None, **statement: Any) -> Verdict:
     """What a policy of one statement says about a GetObject of ours."""
     whole = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*", **statement}
     policy = json.dumps({"Version": "2012-10-17", "Statement": whole})
@@ -85,10 +86,44 @@ def test_explicit_deny_wins() -> None:
         ({"StringEqualsIfExists": {"aws:SourceVpce": "v"}}, {}, True),
         ({"Null": {"s3:x-amz-server-side-encryption": "true"}}, {}, True),
         ({"Null": {"s3:x-amz-acl": "true"}}, {"s3:x-amz-acl": "private"}, False),
+        (
+            {"ForAnyValue:StringLike": {"aws:TagKeys": "own:*"}},
+            {"aws:TagKeys": ("Name", "own:x")},
+            True,
+        ),
+        ({"ForAnyValue:StringLike": {"aws:TagKeys": "own:*"}}, {"aws:TagKeys": ("Name",)}, False),
+        ({"ForAnyValue:StringLike": {"aws:TagKeys": "own:*"}}, {}, False),
+        (
+            {"ForAnyValue:StringNotLike": {"aws:TagKeys": "own:*"}},
+            {"aws:TagKeys": ("own:x",)},
+            False,
+        ),
+        (
+            {"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}},
+            {"aws:TagKeys": ("a", "b")},
+            True,
+        ),
+        ({"ForAllValues:StringEquals": {"aws:TagKeys": "a"}}, {"aws:TagKeys": ("a", "b")}, False),
+        ({"ForAllValues:StringEquals": {"aws:TagKeys": "a"}}, {}, True),
+        ({"StringEquals": {"aws:TagKeys": "a"}}, {"aws:TagKeys": ("a",)}, False),
+        ({"ArnLike": {"aws:PrincipalArn": "arn:*:user/*"}}, {"aws:PrincipalArn": ME}, True),
         ({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, {"aws:SourceIp": "127.0.0.1"}, True),
         ({"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, {"aws:SourceIp": "127.0.0.1"}, False),
     ],
 )
-def test_conditions(condition: dict[str, Any], context: dict[str, str], applies: bool) -> None:
+def test_conditions(
+    condition: dict[str, Any], context: Mapping[str, ContextValue], applies: bool
+) -> None:
     expected = Verdict.DENY if applies else Verdict.SILENT
     assert judged(context, Condition=condition) is expected
+
+
+def test_policies_of_a_caller_are_judged_together_and_name_no_principal() -> None:
+    attempt = Attempt(ME, "123456789012", "s3:GetObject", OBJECT)
+    allow = {
+        "Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "arn:aws:s3:::vault/*"}
+    }
+    deny = {"Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": OBJECT}]}
+    assert evaluate_identity([], attempt) is Verdict.SILENT
+    assert evaluate_identity([{"Statement": []}, allow], attempt) is Verdict.ALLOW
+    assert evaluate_identity([allow, deny], attempt) is Verdict.DENY

@@ -27,7 +27,7 @@ class Certainty(Enum):
     CERTAIN = "certain"
     """The module calls an operation whose action AWS documents, or AWS lists it as needed."""
     ASSUMED = "assumed"
-    """In AWS's example for store and restore together, but not said to be needed by this one."""
+    """In an example of AWS's that serves several purposes, but not said to be needed here."""
 
 
 @dataclass(frozen=True)

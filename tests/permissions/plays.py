@@ -68,14 +68,14 @@ def cleanup(stage: Stage) -> Iterator[Outcome]:
 PLAYS: dict[str, Play] = {"store": store, "restore": restore, "cleanup": cleanup}
 
 
-def plant_image(stage: Stage) -> str:
+def plant_image(stage: Stage, name: str = "web") -> str:
     """An AMI with two disks, one of them encrypted where the stage has a key."""
     data = {"encrypted": True, "kms_key_id": stage.snapshot_key} if stage.snapshot_key else {}
     volumes = [
         {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
         {"device": "/dev/xvdb", "size": 1, **data},
     ]
-    return stage.emulator.seed([{"name": "web", "tags": {"app": "web"}, "volumes": volumes}])[0]
+    return stage.emulator.seed([{"name": name, "tags": {"app": name}, "volumes": volumes}])[0]
 
 
 def stored_image(stage: Stage) -> str:

@@ -35,12 +35,15 @@ def render(
     return dict(json.loads(collected.read_text()))
 
 
-def run_plays(plays: list[dict[str, Any]], folder: Path) -> str:
+def run_plays(
+    plays: list[dict[str, Any]], folder: Path, environment: Mapping[str, str] | None = None
+) -> str:
     """Run plays on this machine; what Ansible printed. Raises NotRendered when one fails."""
     book = folder / "plays.yml"
     book.write_text(json.dumps(plays))
     program = Path(sys.executable).parent / "ansible-playbook"
     variables = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collection_tree.link())}
+    variables |= environment or {}
     ended = subprocess.run(
         [str(program), "-i", "localhost,", str(book)],
         env=variables,

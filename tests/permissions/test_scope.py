@@ -1,0 +1,227 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the policies keep out: other places, other accounts, other Regions, other ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from ansible_collections.amistore.aws.plugins.modules import ec2_ami_restore, ec2_ami_store
+from tests.emulator.policy import Attempt, ContextValue, Verdict, evaluate_identity
+
+from .conftest import RESTORE_KEY
+from .plays import BUCKET, BUCKET_KEY, PLACE, PLAYS, SNAPSHOT_KEY, plant_image, stored_image
+from .rendering import Document, listed
+from .stage import ACCOUNT, OTHER_ACCOUNT, REGION, Stage
+
+Rendered = dict[str, dict[str, Document]]
+
+IMAGE = f"arn:aws:ec2:{REGION}::image/ami-0abcdef1"
+SNAPSHOT = f"arn:aws:ec2:{REGION}::snapshot/snap-0abcdef1"
+VAULT = f"arn:aws:s3:::{BUCKET}"
+STORED = f"{VAULT}/dr/ami-0abcdef1.bin"
+MANIFEST = f"{VAULT}/dr/ami-0abcdef1.json"
+HOME = {"ec2:Region": REGION}
+OURS = {"aws:ResourceAccount": ACCOUNT}
+PROVED = {"aws:ResourceTag/amistore:stored-image": f"{BUCKET}/dr/ami-0abcdef1.bin"}
+
+
+@dataclass(frozen=True)
+class Case:
+    policy: str
+    action: str
+    resource: str
+    context: dict[str, ContextValue] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        told = ",".join(f"{key}={value}" for key, value in self.context.items())
+        return f"{self.policy} {self.action} {self.resource} {told}"
+
+
+def via(service: str, region: str = REGION) -> dict[str, ContextValue]:
+    return {"kms:ViaService": f"{service}.{region}.amazonaws.com"}
+
+
+ALLOWED = (
+    Case("store", "s3:PutObject", STORED, {**OURS}),
+    Case("store", "s3:PutObject", MANIFEST, {**OURS}),
+    Case("store", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": "dr/ami-"}),
+    Case("store", "ec2:DescribeImages", "*", {**HOME}),
+    Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("ebs")),
+    Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("ec2")),
+    Case("restore", "s3:GetObject", f"{VAULT}/dr/copied-under-another-name", {**OURS}),
+    Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name",)}),
+    Case(
+        "restore",
+        "ec2:CreateTags",
+        f"arn:aws:ec2:{REGION}::image/*",
+        {
+            "aws:TagKeys": ("Name", "amistore:stored-image"),
+            "ec2:CreateAction": "CreateRestoreImageTask",
+        },
+    ),
+    Case("restore", "ec2:CreateTags", SNAPSHOT, {**PROVED, "aws:TagKeys": ("amistore:etag",)}),
+    Case("restore", "ec2:DeregisterImage", IMAGE, {**PROVED}),
+    Case("restore", "ec2:DeleteSnapshot", SNAPSHOT, {**PROVED}),
+    Case(
+        "restore",
+        "kms:CreateGrant",
+        RESTORE_KEY,
+        {**via("ec2"), "kms:GrantIsForAWSResource": "true"},
+    ),
+    Case("cleanup", "s3:DeleteObject", STORED, {**OURS}),
+)
+KEPT_OUT = (
+    Case("store", "s3:PutObject", STORED),
+    Case("store", "s3:PutObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("store", "s3:PutObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}-2/dr/ami-0abcdef1.bin", {**OURS}),
+    Case("store", "s3:DeleteObject", STORED, {**OURS}),
+    Case("store", "s3:ListBucket", VAULT, {**OURS}),
+    Case("store", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": ""}),
+    Case("store", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": "drill/"}),
+    Case("store", "ec2:DescribeImages", "*", {"ec2:Region": "eu-west-1"}),
+    Case("store", "ec2:CreateStoreImageTask", "arn:aws:ec2:eu-west-1::image/ami-0abcdef1"),
+    Case("store", "ec2:CreateRestoreImageTask", f"arn:aws:ec2:{REGION}::image/*"),
+    Case("store", "kms:Decrypt", SNAPSHOT_KEY),
+    Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("s3")),
+    Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("ebs", "eu-west-1")),
+    Case("store", "kms:Decrypt", BUCKET_KEY, via("ebs")),
+    Case("store", "kms:Decrypt", RESTORE_KEY, via("ebs")),
+    Case("restore", "s3:PutObject", STORED, {**OURS}),
+    Case("restore", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("restore", "s3:GetObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
+    Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name", "amistore:stored-image")}),
+    Case("restore", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("amistore:etag",)}),
+    Case("restore", "ec2:DeleteTags", IMAGE, {"aws:TagKeys": ("Name",)}),
+    Case("restore", "ec2:DeregisterImage", IMAGE),
+    Case(
+        "restore",
+        "ec2:DeregisterImage",
+        IMAGE,
+        {"aws:ResourceTag/amistore:stored-image": "other/dr/ami-0abcdef1.bin"},
+    ),
+    Case("restore", "ec2:DeleteSnapshot", SNAPSHOT),
+    Case("restore", "kms:CreateGrant", RESTORE_KEY, via("ec2")),
+    Case("restore", "kms:Encrypt", RESTORE_KEY),
+    Case("restore", "kms:GenerateDataKey", BUCKET_KEY, via("s3")),
+    Case("cleanup", "ec2:DeregisterImage", IMAGE),
+    Case("cleanup", "ec2:DeleteSnapshot", SNAPSHOT),
+    Case("cleanup", "s3:DeleteObject", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("cleanup", "s3:DeleteObjectVersion", STORED, {**OURS}),
+    Case("cleanup", "s3:PutObject", STORED, {**OURS}),
+)
+
+
+def verdict(case: Case, rendered: Rendered) -> Verdict:
+    document = rendered["keys"][case.policy]
+    attempt = Attempt("arn:aws:iam::1:user/me", ACCOUNT, case.action, case.resource, case.context)
+    return evaluate_identity([document], attempt)
+
+
+@pytest.mark.parametrize("case", ALLOWED, ids=str)
+def test_what_the_modules_do_is_let_in(case: Case, rendered: Rendered) -> None:
+    assert verdict(case, rendered) is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("case", KEPT_OUT, ids=str)
+def test_anything_else_is_kept_out(case: Case, rendered: Rendered) -> None:
+    assert verdict(case, rendered) is not Verdict.ALLOW
+
+
+def take_the_bucket(stage: Stage) -> None:
+    """Let a stranger own the bucket's name, and open it to us."""
+    stage.client("s3").delete_bucket(Bucket=BUCKET)
+    opened = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": ACCOUNT},
+            "Action": "s3:*",
+            "Resource": [VAULT, f"{VAULT}/*"],
+        },
+    }
+    stage.emulator.plant_buckets({"name": BUCKET, "owner": OTHER_ACCOUNT, "policy": opened})
+
+
+def test_a_bucket_of_an_account_that_is_not_listed_is_refused(
+    stage: Stage, rendered: Rendered
+) -> None:
+    take_the_bucket(stage)
+    image_id = plant_image(stage)
+    stage.allow(rendered["prefix"]["store"])
+    outcome = stage.run(ec2_ami_store, image_ids=[image_id], **PLACE)
+    assert outcome.failed
+    assert "S3 answered 403" in outcome.values["msg"]
+    assert "CreateStoreImageTask" not in stage.emulator.requests()
+    assert stage.emulator.tasks() == []
+
+
+def test_ec2_itself_is_kept_from_a_bucket_that_is_not_listed(
+    stage: Stage, rendered: Rendered
+) -> None:
+    take_the_bucket(stage)
+    image_id = plant_image(stage)
+    stage.allow(rendered["prefix"]["store"])
+    ec2 = stage.client("ec2", "EMULATEDACCESSKEY009")
+    with pytest.raises(ec2.exceptions.ClientError, match="s3:PutObject"):
+        ec2.create_store_image_task(ImageId=image_id, Bucket=f"{BUCKET}/dr")
+    assert stage.emulator.tasks() == []
+
+
+@pytest.mark.parametrize("policy", ["store", "restore"])
+def test_a_bucket_of_a_listed_account_is_used(
+    policy: str, stage: Stage, rendered: Rendered
+) -> None:
+    take_the_bucket(stage)
+    stage.allow(rendered["vault"][policy])
+    for outcome in PLAYS[policy](stage):
+        assert not outcome.failed, outcome.text
+
+
+def test_a_restore_without_the_right_to_manifests_needs_a_name_and_warns(
+    stage: Stage, rendered: Rendered
+) -> None:
+    image_id = stored_image(stage)
+    document = rendered["prefix"]["restore"]
+    manifests = {"Sid": "No", "Effect": "Deny", "Action": "s3:GetObject", "Resource": "*.json"}
+    stage.allow({**document, "Statement": [*listed(document["Statement"]), manifests]})
+    place = {"bucket": BUCKET, "object_key": f"dr/{image_id}.bin"}
+    outcome = stage.run(ec2_ami_restore, name="web-restored", **place)
+    assert not outcome.failed, outcome.text
+    assert "s3:GetObject" in outcome.warnings
+
+
+def test_prefixes_and_buckets_can_be_text_and_blanks_are_unset(rendered: Rendered) -> None:
+    surveyed = rendered["surveyed"]["cleanup"]
+    by_name = {statement["Sid"]: statement for statement in surveyed["Statement"]}
+    assert by_name["ListStoredImages"]["Resource"] == [VAULT, f"{VAULT}-2"]
+    assert by_name["ListStoredImages"]["Condition"] == {
+        "StringEquals": {"aws:ResourceAccount": [ACCOUNT]},
+        "StringLike": {"s3:prefix": ["dr/prod/*", "dr test/*"]},
+    }
+    assert f"{VAULT}-2/dr test/ami-*.json" in by_name["DeleteImagesAndManifests"]["Resource"]
+    assert not [s for s in rendered["surveyed"]["store"]["Statement"] if "kms" in str(s)]
+
+
+def test_partitions_are_those_of_the_regions(rendered: Rendered) -> None:
+    for region, partition in (
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ):
+        for document in rendered[region].values():
+            arns = [
+                resource
+                for statement in document["Statement"]
+                for resource in listed(statement["Resource"])
+                if resource != "*"
+            ]
+            assert {arn.split(":")[1] for arn in arns} == {partition}
+            assert {arn.split(":")[3] for arn in arns} == {"", region}
