@@ -50,6 +50,10 @@ playbooks: python ## the playbooks as AWX runs them, and the data for AWX
 emulator: python ## the emulator's own tests
 	@$(CHECK) emulator
 
+.PHONY: permissions
+permissions: python ## what the IAM policies allow, action by action
+	@$(CHECK) permissions
+
 .PHONY: sanity
 sanity: python ## ansible-test sanity, without an ignore file
 	@$(CHECK) sanity-floor sanity-ansible12 sanity-ansible14

@@ -188,28 +188,6 @@ class Bucket:
             },
         )
 
-    def _list_one(self, key: str, refusal: AmiStoreError) -> StoredObject | None:
-        """Return what a listing tells about an object that may not be looked at.
-
-        A request for an object carries no s3:prefix, so where the right to list has a condition on
-        it, S3 answers 403 to a look at a key that does not exist.
-
-        :raises ObjectForbiddenError: when the listing is refused as well.
-        """
-        try:
-            page = self._call("list", "list_objects_v2", "", Prefix=key, MaxKeys=1)
-        except AmiStoreError as error:
-            if not is_forbidden(error):
-                raise
-            raise ObjectForbiddenError(
-                f"S3 answered 403 for {self.url(key)}: whether it exists is unknown. Needed"
-                " are s3:ListBucket on the bucket and s3:GetObject on the key (and a bucket"
-                " policy that allows it, if another account owns the bucket)"
-            ) from refusal
-        # In key order, the key itself comes before all that begin with it.
-        found = [item for item in page.get("Contents", []) if item["Key"] == key]
-        return _listed_object(found[0]) if found else None
-
     def _is_surely_missing(self, key: str) -> bool:
         try:
             return self._list_one(key) is None

@@ -125,9 +125,10 @@ class Access:
                 whole = {**context, "aws:ResourceAccount": str(bucket.account_id)}
                 return self._refused(caller, action, resource, whole, region_header)
         for use in _keys_of(request, bucket):
-            if (action := self.missing_of_key(caller, use, context)) is not None:
+            missing = self.missing_of_key(caller, use, context)
+            if missing is not None:
                 whole = {**context, **use.context}
-                return self._refused(caller, action, use.key, whole, region_header)
+                return self._refused(caller, missing, use.key, whole, region_header)
         if self._source_closed(request, caller, context):
             return _denied(region_header)
         if self._hides_missing_object(request, caller, context):

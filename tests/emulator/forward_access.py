@@ -20,8 +20,8 @@ from .encryption import KeyUse, default_key, key_of, key_use
 from .wire import Request
 
 _OWN_HEADERS = ("s3:x-amz-acl", "s3:x-amz-server-side-encryption", "s3:x-amz-storage-class")
-_VIA_EC2 = {"aws:ViaAWSService": "true", "aws:CalledVia": ("ec2.amazonaws.com",)}
-_TLS = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
+_VIA_EC2: Context = {"aws:ViaAWSService": "true", "aws:CalledVia": ("ec2.amazonaws.com",)}
+_TLS: Context = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
 _GRANTS = {"kms:GrantIsForAWSResource": "true"}
 
 

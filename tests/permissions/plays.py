@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ansible_collections.amazon.aws.plugins.modules import ec2_ami
 
@@ -19,9 +20,9 @@ from .stage import OWNER_KEY, REGION, Outcome, Stage
 
 BUCKET = "vault"
 PREFIX = "dr"
-PLACE = {"bucket": BUCKET, "prefix": PREFIX}
+PLACE: dict[str, Any] = {"bucket": BUCKET, "prefix": PREFIX}
 PLANNED = "planned by the test"
-EVERYTHING = {"include": ["tags", "encryption", "manifest"], **PLACE}
+EVERYTHING: dict[str, Any] = {"include": ["tags", "encryption", "manifest"], **PLACE}
 KEY_ARN = f"arn:aws:kms:{REGION}:123456789012:key/{{}}"
 BUCKET_KEY = KEY_ARN.format("11111111-1111-1111-1111-111111111111")
 SNAPSHOT_KEY = KEY_ARN.format("22222222-2222-2222-2222-222222222222")

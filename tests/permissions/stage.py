@@ -15,11 +15,11 @@ from typing import Any
 import boto3
 import pytest
 from ansible.module_utils.common import warnings
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from botocore.config import Config
 
 from tests.emulator.client import Emulator
-from tests.unit.module_runner import patch_module_args
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

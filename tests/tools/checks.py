@@ -17,6 +17,7 @@ from tests.tools.environments import (
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,
+    PERMISSIONS,
     RUNNER,
     TOOLS,
     Environment,
@@ -113,6 +114,15 @@ def emulator_tests() -> Check:
     return Check("emulator", "the emulator's own tests", (EMULATOR,), steps)
 
 
+def permissions() -> Check:
+    def steps() -> Iterator[Step]:
+        variables = surroundings.for_pytest()
+        yield step(PERMISSIONS.python, "-m", "pytest", "tests/permissions", variables=variables)
+
+    what = "what the IAM policies allow, action by action"
+    return Check("permissions", what, (PERMISSIONS, EMULATOR), steps)
+
+
 def tools_tests() -> Check:
     def steps() -> Iterator[Step]:
         variables = surroundings.for_pytest()
@@ -158,7 +168,13 @@ def types() -> Check:
         mypy, variables = TOOLS.program("mypy"), surroundings.plain()
         plugins = ("-p", "ansible_collections.amistore.aws.plugins")
         yield step(mypy, "--python-executable", TOOLS.python, *plugins, variables=variables)
-        packages = ("tests.emulator", "tests.tools", "tests.integration", "tests.scanner")
+        packages = (
+            "tests.emulator",
+            "tests.integration",
+            "tests.permissions",
+            "tests.scanner",
+            "tests.tools",
+        )
         tests = [word for package in packages for word in ("-p", package)]
         yield step(mypy, "--python-executable", EMULATOR.python, *tests, variables=variables)
         plays = ("-p", "tests.playbooks")
@@ -242,6 +258,7 @@ ALL = {
         playbooks(ANSIBLE12),
         playbooks(ANSIBLE14),
         emulator_tests(),
+        permissions(),
         importer(),
         ansible_lint(),
         types(),

@@ -86,6 +86,12 @@ ANSIBLE14 = Environment(
 EMULATOR = Environment(
     name="emulator", pythons=ANY_PYTHON, requirements=("emulator.txt", "testing.txt")
 )
+PERMISSIONS = Environment(
+    name="permissions",
+    pythons=("3.11", "3.12", "3.13"),
+    requirements=("policies.txt", "testing.txt"),
+    collections=("tools-collections.txt",),
+)
 TOOLS = Environment(
     name="tools",
     pythons=ANY_PYTHON,
@@ -93,14 +99,22 @@ TOOLS = Environment(
     collections=("tools-collections.txt",),
 )
 # Programs that start or package Ansible, and so need none of their own.
-RUNNER = Environment(
-    name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt")
-)
+RUNNER = Environment(name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt"))
 SCANNER = Environment(name="scanner", pythons=("3.11", "3.12"), requirements=("scanner.txt",))
 
 ALL = {
     environment.name: environment
-    for environment in (FLOOR, FLOOR_MODULES, ANSIBLE12, ANSIBLE14, EMULATOR, TOOLS, RUNNER, SCANNER)
+    for environment in (
+        FLOOR,
+        FLOOR_MODULES,
+        ANSIBLE12,
+        ANSIBLE14,
+        EMULATOR,
+        PERMISSIONS,
+        TOOLS,
+        RUNNER,
+        SCANNER,
+    )
 }
 
 
