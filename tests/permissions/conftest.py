@@ -23,8 +23,6 @@ _HOME: dict[str, Any] = {"name": BUCKET, "region": REGION, "policy_accounts": [A
 _ABROAD = {
     "cn-north-1": "aws-cn",
     "us-gov-west-1": "aws-us-gov",
-    "us-iso-east-1": "aws-iso",
-    "us-isob-east-1": "aws-iso-b",
     "eusc-de-east-1": "aws-eusc",
 }
 
@@ -33,6 +31,8 @@ def _keys(partition: str, region: str) -> dict[str, Any]:
     arn = f"arn:{partition}:kms:{region}:{ACCOUNT}:key/a"
     return {f"policy_{use}_keys": [arn] for use in ("bucket", "snapshot", "restore")}
 
+
+_QUICK = {f"{work}_seconds_per_gib": 0 for work in ("store", "restore")}
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": _HOME,
@@ -83,7 +83,7 @@ def stage(running: Stage) -> Stage:
     """An account with the bucket `vault`, and another account that owns nothing yet."""
     running.emulator.reset()
     running.snapshot_key = None
-    running.emulator.scenario(rates=None, accounts={OTHER_KEY: OTHER_ACCOUNT})
+    running.emulator.scenario(rates=None, accounts={OTHER_KEY: OTHER_ACCOUNT}, **_QUICK)
     running.emulator.plant_buckets({"name": BUCKET})
     return running
 

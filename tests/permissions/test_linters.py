@@ -32,7 +32,7 @@ LONGEST_MANAGED_POLICY = 6144
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 GLOBAL_KEYS = {"aws:ResourceAccount"}
 # Regions whose ARNs the linter takes for malformed.
-UNKNOWN_PARTITIONS = ("us-iso-east-1", "us-isob-east-1", "eusc-de-east-1")
+UNKNOWN_PARTITIONS = ("eusc-de-east-1",)
 
 
 @pytest.fixture(params=POLICIES)

@@ -212,8 +212,6 @@ def test_partitions_are_those_of_the_regions(rendered: Rendered) -> None:
     for region, partition in (
         ("cn-north-1", "aws-cn"),
         ("us-gov-west-1", "aws-us-gov"),
-        ("us-iso-east-1", "aws-iso"),
-        ("us-isob-east-1", "aws-iso-b"),
         ("eusc-de-east-1", "aws-eusc"),
     ):
         for document in rendered[region].values():
