@@ -95,12 +95,12 @@ def integration(leg: Environment) -> Check:
     return Check(f"integration-{leg.name}", what, (leg, EMULATOR, *modules), steps)
 
 
-def playbooks(leg: Environment) -> Check:
-    """The plays as AWX runs them, and the data for AWX."""
+def playbooks(leg: Environment, place: str) -> Check:
+    """The plays as AWX runs them, and what else is tested in that place."""
 
     def steps() -> Iterator[Step]:
         variables = surroundings.for_pytest() | {"AMISTORE_LEG": leg.name}
-        yield step(RUNNER.python, "-m", "pytest", "tests/playbooks", variables=variables)
+        yield step(RUNNER.python, "-m", "pytest", place, variables=variables)
 
     what = f"playbooks under ansible-runner, {leg.name}"
     return Check(f"playbooks-{leg.name}", what, (leg, EMULATOR, RUNNER), steps)
@@ -255,8 +255,8 @@ ALL = {
         integration(ANSIBLE14),
         unit(FLOOR),
         unit(ANSIBLE14),
-        playbooks(ANSIBLE12),
-        playbooks(ANSIBLE14),
+        playbooks(ANSIBLE12, "tests/playbooks"),
+        playbooks(ANSIBLE14, "tests/playbooks/test_plays.py"),
         emulator_tests(),
         permissions(),
         importer(),

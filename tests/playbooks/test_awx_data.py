@@ -1,0 +1,122 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The data for AWX, the playbook that applies it, and the execution environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.tools import surroundings
+from tests.tools.environments import Environment
+
+ROOT = Path(__file__).resolve().parents[2]
+AWX = ROOT / "extensions" / "awx"
+
+
+def document(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((AWX / name).read_text()))
+
+
+@pytest.fixture(scope="module")
+def templates() -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in document("job_templates.yml")["controller_templates"]}
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    [item] = document("workflow.yml")["controller_workflows"]
+    return dict(item)
+
+
+def test_every_template_names_a_playbook_and_a_survey(
+    templates: Mapping[str, Mapping[str, Any]],
+) -> None:
+    for template in templates.values():
+        playbook = ROOT / template["playbook"]
+        assert playbook.exists()
+        assert f"surveys/{playbook.stem}.json" in template["survey_spec"]
+
+
+def test_the_workflow_secures_stores_and_verifies_in_that_order(
+    workflow: Mapping[str, Any], templates: Mapping[str, Mapping[str, Any]]
+) -> None:
+    nodes = {node["identifier"]: node for node in workflow["workflow_nodes"]}
+    assert list(nodes) == ["secure", "store", "verify"]
+    for node in nodes.values():
+        assert node["unified_job_template"]["name"] in templates
+    assert nodes["secure"]["related"] == {"success_nodes": [{"identifier": "store"}]}
+    assert nodes["store"]["related"] == {"always_nodes": [{"identifier": "verify"}]}
+
+
+def test_schedules_and_settings_fit_each_other(workflow: Mapping[str, Any]) -> None:
+    [schedule] = document("workflow.yml")["controller_schedules"]
+    assert schedule["unified_job_template"] == workflow["name"]
+    galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+    assert document("settings.yml")["amistore_awx_version"] == galaxy["version"]
+    versions = {
+        item["name"]: item["version"] for item in document("requirements.yml")["collections"]
+    }
+    assert versions["amistore.aws"] == galaxy["version"]
+
+
+def test_the_playbook_gives_the_modules_only_options_that_they_have(leg: Environment) -> None:
+    [play] = yaml.safe_load((AWX / "configure.yml").read_text())
+    calls = [
+        (name, arguments)
+        for task in play["tasks"]
+        for name, arguments in task.items()
+        if name.startswith("awx.awx.")
+    ]
+    assert len(calls) == 6
+    command = [leg.program("ansible-doc"), "--json", "-t", "module", *(name for name, _ in calls)]
+    answer = subprocess.run(
+        command, env=surroundings.for_ansible(leg), check=True, capture_output=True
+    )
+    documentation = json.loads(answer.stdout)
+    for name, arguments in calls:
+        options = documentation[name]["doc"]["options"]
+        assert set(arguments) <= set(options), name
+
+
+def test_the_playbook_reads_the_surveys(leg: Environment, tmp_path: Path) -> None:
+    """Its tasks without a controller: each would send what the data files say."""
+    [play] = yaml.safe_load((AWX / "configure.yml").read_text())
+    play["vars_files"] = [str(AWX / name) for name in play["vars_files"]]
+    show = {name: "{{ controller_" + name + " }}" for name in ("templates", "workflows")}
+    copy = {"content": "{{ shown | to_json }}", "dest": str(tmp_path / "shown.json")}
+    play["tasks"] = [{"ansible.builtin.copy": copy, "vars": {"shown": show}}]
+    playbook = AWX / "configure.yml"
+    stand_in = tmp_path / playbook.name
+    stand_in.write_text(yaml.safe_dump([play]))
+    (tmp_path / "surveys").symlink_to(AWX / "surveys")
+    command = [leg.program("ansible-playbook"), "-i", "localhost,", stand_in]
+    # The interpreter of the play itself is that of Ansible.
+    subprocess.run(command, env=surroundings.for_ansible(leg), check=True, capture_output=True)
+    shown = json.loads((tmp_path / "shown.json").read_text())
+    for item in [*shown["templates"], *shown["workflows"]]:
+        assert item["survey_spec"]["spec"], item["name"]
+
+
+def test_the_playbook_is_sound(leg: Environment) -> None:
+    command = [leg.program("ansible-playbook"), "--syntax-check", AWX / "configure.yml"]
+    subprocess.run(command, env=surroundings.for_ansible(leg), check=True, capture_output=True)
+
+
+def test_ansible_builder_takes_the_execution_environment(tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    command = [Path(sys.executable).parent / "ansible-builder", "create", "--context", context]
+    command += ["--file", AWX / "execution-environment.yml", "--output-filename", "Containerfile"]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    steps = (context / "Containerfile").read_text()
+    assert 'PKGMGR="/usr/bin/microdnf"' in steps
+    assert "amistore.aws" in (context / "_build" / "requirements.yml").read_text()
+    assert "python3.12 -m compileall" in steps

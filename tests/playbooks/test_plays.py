@@ -1,0 +1,302 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plays under ansible-runner, with the extra variables that a survey sends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator.client import Emulator
+from tests.playbooks import survey_rules
+from tests.playbooks.jobs import Controller, Job
+
+ROOT = Path(__file__).resolve().parents[2]
+CREATES = ("CreateStoreImageTask", "CreateRestoreImageTask")
+
+Launch = Callable[..., Job]
+
+
+@pytest.fixture
+def launch(controller: Controller) -> Launch:
+    """Starts a play with the answers of its survey: what is not given is sent as AWX sends it."""
+
+    def launch(play: str, options: str = "", **given: Any) -> Job:
+        survey = survey_rules.load(ROOT / "extensions" / "awx" / "surveys" / f"{play}.json")
+        return controller.run(play, survey_rules.answers(survey, **given), options=options)
+
+    return launch
+
+
+@pytest.fixture
+def web_and_db(emulator: Emulator) -> list[str]:
+    emulator.plant_buckets({"name": "vault"})
+    disks = [{"device": "/dev/xvda", "size": 8}, {"device": "/dev/sdf", "size": 20}]
+    return emulator.seed(
+        [
+            {"name": "web (1)", "tags": {"env": "prod", "backup": ""}, "volumes": disks},
+            {"name": "db-1", "tags": {"env": "prod"}},
+            {"name": "db-2", "tags": {"env": "test"}},
+        ]
+    )
+
+
+def creates(emulator: Emulator) -> int:
+    requests = emulator.requests()
+    return sum(requests.get(action, 0) for action in CREATES)
+
+
+def stored(emulator: Emulator, image_ids: Iterable[str], bucket: str = "vault") -> None:
+    """Have the AMIs in the bucket, without a play."""
+    tasks = [{"image_id": image_id, "bucket": bucket, "seconds": 60.5} for image_id in image_ids]
+    emulator.plant_tasks(*tasks)
+    time.sleep(0.7)
+    emulator.images()
+
+
+def test_a_disaster_and_the_way_back(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, _other = web_and_db
+    # Long enough for a look at it while it is going on.
+    emulator.scenario(store_seconds=5, restore_seconds=5)
+    answers = {
+        "amistore_bucket": "safe",
+        "amistore_prefix": "dr/",
+        "amistore_image_names": "web (?)\r\ndb-*\r\n",
+        "amistore_image_tags": "env = prod",
+        "amistore_tags": "service=shop\r\n",
+        "amistore_watch_seconds": 1,
+    }
+    secured = launch("secure_bucket", amistore_bucket="safe", amistore_bucket_tags="a=b")
+    assert secured.succeeded, secured.output
+    assert secured.artifacts["amistore_secured_buckets"] == ["safe"]
+
+    job = launch("store", **answers)
+    assert job.succeeded, job.output
+    assert job.artifacts["amistore_stored_image_ids"] == [web, db]
+    assert job.artifacts["amistore_stored_object_keys"] == [f"dr/{web}.bin", f"dr/{db}.bin"]
+    assert any(line.endswith("%") for line in job.shown("Show how far AWS is"))
+    assert job.changed() == 1
+    again = launch("store", **answers)
+    assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 2)
+
+    for image_id in (web, db):
+        emulator.set_image_state(image_id, "deregistered")
+    back = {"amistore_bucket": "safe", "amistore_prefix": "dr", "amistore_watch_seconds": 1}
+    job = launch("restore", **back)
+    assert job.succeeded, job.output
+    restored = job.artifacts["amistore_restored_images"]
+    assert set(restored) == {f"safe/dr/{web}.bin", f"safe/dr/{db}.bin"}
+    names = {image["image_id"]: image["name"] for image in emulator.images()}
+    assert names[restored[f"safe/dr/{web}.bin"]] == "web (1)"
+    [shown] = [r["msg"] for r in job.results("Show the comparison")]
+    assert f"{web} is back as {restored[f'safe/dr/{web}.bin']}, web (1): 2 disks, 28 GiB" in shown
+    assert any(line.endswith(".bin") and "%" in line for line in job.shown("Show how far AWS is"))
+    again = launch("restore", **back)
+    assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 4)
+
+
+def test_an_audit_changes_nothing_and_fails_on_request(
+    controller: Controller, emulator: Emulator
+) -> None:
+    emulator.plant_buckets({"name": "vault"})
+    variables = {"amistore_bucket": "vault", "amistore_fail": "true"}
+    job = controller.run("secure_bucket", variables, options="--check")
+    assert not job.succeeded
+    assert job.failure.startswith("s3://vault is not as it should be in versioning, ")
+    assert "versioning" in job.artifacts["amistore_bucket_drift"]["vault"]
+    assert not [name for name in emulator.requests() if name.startswith(("Put", "Create"))]
+
+
+def test_status_tells_every_kind_of_problem(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, other = web_and_db
+    stored(emulator, [web])
+    emulator.plant_tasks(
+        {"image_id": db, "bucket": "vault", "state": "Failed", "reason": "snapshot gone"},
+        {"image_id": "ami-0aaaaaaaaaaaaaaaa", "bucket": "vault", "percent": 40},
+    )
+    emulator.set_storage_class("vault", f"{web}.bin", "GLACIER")
+    problems = {
+        "missing": [f"{db} is not stored.", f"{other} is not stored."],
+        "no_manifest": [f"{web}.bin has no manifest, so a restore needs a name for it."],
+        "not_restorable": [
+            f"{web}.bin is archived in GLACIER and must be thawed before a restore."
+        ],
+    }
+    job = launch("status", amistore_bucket="vault", amistore_image_names="*")
+    assert not job.succeeded
+    found = job.artifacts["amistore_status_problems"]
+    [failed] = [line for line in found if "failed: snapshot gone." in line]
+    assert sorted(found) == sorted([failed, *sum(problems.values(), [])])
+    assert job.failure.startswith("s3://vault/: stored 1 (")
+    assert all(problem in job.failure for problem in found)
+    assert "ami-0aaaaaaaaaaaaaaaa   40 %" in job.shown("Show the state")
+    assert job.artifacts["amistore_status_in_progress"] == 1
+
+    job = launch(
+        "status",
+        amistore_bucket="vault",
+        amistore_accept="failed\nno_manifest\nnot_restorable",
+        amistore_max_age_days="2",
+    )
+    assert job.succeeded, job.output
+    assert job.artifacts["amistore_status_stored"] == 1
+    emulator.advance(3 * 86400)
+    job = launch("status", amistore_bucket="vault", amistore_fail="false")
+    assert job.succeeded, job.output
+
+
+def test_status_of_an_empty_bucket_is_a_problem(launch: Launch, web_and_db: list[str]) -> None:
+    job = launch("status", amistore_bucket="vault", amistore_prefix="nightly")
+    assert not job.succeeded
+    assert job.artifacts["amistore_status_problems"] == [
+        "Nothing is stored under s3://vault/nightly."
+    ]
+
+
+def test_a_schedule_that_finds_nothing_is_no_success(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    names = "db-*\nweb-old*"
+    job = launch("store", amistore_bucket="vault", amistore_image_names=names)
+    assert not job.succeeded
+    assert job.failure.startswith("No AMI of this account matches: web-old*. Check account")
+    job = launch("store", amistore_bucket="vault")
+    assert job.failure.startswith("No AMIs are given: ")
+    assert creates(emulator) == 0
+    job = launch(
+        "store", amistore_bucket="vault", amistore_image_names="x", amistore_allow_none="true"
+    )
+    assert job.succeeded, job.output
+    job = launch("restore", amistore_bucket="vault", amistore_watch_seconds=0)
+    assert not job.succeeded
+    assert job.failure.startswith("No stored image lies directly under prefix ''")
+
+
+def test_answers_that_cannot_be_meant_are_refused_before_aws_is_asked(
+    controller: Controller, emulator: Emulator
+) -> None:
+    emulator.reset_requests()
+    variables = {"amistore_bucket": " ", "amistore_wait": "ture", "amistore_wait_timeout": "2h"}
+    job = controller.run("store", variables)
+    assert not job.succeeded
+    assert job.failure == (
+        "amistore_bucket is required and blank. amistore_wait is true or false, not 'ture'. "
+        "amistore_wait_timeout is a whole number, not '2h'."
+    )
+    variables = {"amistore_bucket": "b", "amistore_state": "absent", "amistore_image_names": "*"}
+    assert controller.run("store", variables).failure.startswith("amistore_state is absent")
+    variables = {
+        "amistore_bucket": "b",
+        "amistore_image_ids": "ami-1",
+        "amistore_stored_images": "k",
+    }
+    assert controller.run("restore", variables).failure.startswith("amistore_image_ids and ")
+    assert emulator.requests() == {}
+
+
+def test_one_bad_ami_fails_the_job_and_the_others_are_handed_on(
+    launch: Launch, web_and_db: list[str]
+) -> None:
+    web, *_others = web_and_db
+    bad = "ami-0bbbbbbbbbbbbbbbb"
+    job = launch(
+        "store",
+        amistore_bucket="vault",
+        amistore_image_ids=f"{bad}, {web}",
+        amistore_watch_seconds=1,
+    )
+    assert not job.succeeded
+    assert job.failure.startswith("2 AMIs: 1 failed, 1 stored in s3://vault.")
+    assert bad in job.failure
+    assert job.artifacts["amistore_stored_image_ids"] == [web]
+    assert job.artifacts["amistore_store_failed_image_ids"] == [bad]
+
+
+def test_a_drill_runs_beside_the_originals(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, _other = web_and_db
+    answers = {"amistore_bucket": "vault", "amistore_image_ids": f"{web}\n{db}"}
+    assert launch("store", **answers, amistore_watch_seconds=0).succeeded
+    job = launch(
+        "restore",
+        amistore_bucket="vault",
+        amistore_name_suffix="-drill",
+        amistore_tags="drill=yes",
+        amistore_watch_seconds=0,
+    )
+    assert job.succeeded, job.output
+    names = {image["name"]: image["tags"] for image in emulator.images()}
+    assert names["web (1)-drill"]["drill"] == names["db-1-drill"]["drill"] == "yes"
+    objects = f"{web}.bin another web\n{db}.bin\n"
+    job = launch("restore", "--check", amistore_bucket="vault", amistore_stored_images=objects)
+    assert "another web" in job.output
+
+
+def test_start_now_and_watch_later(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, *_others = web_and_db
+    answers = {"amistore_bucket": "vault", "amistore_image_ids": web, "amistore_wait": "false"}
+    job = launch("store", **answers)
+    assert job.succeeded, job.output
+    assert job.artifacts["amistore_store_unfinished_image_ids"] == [web]
+    assert "Show how far AWS is" not in job.output
+
+
+def test_stored_images_are_deleted_by_id_only(
+    controller: Controller, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, _other = web_and_db
+    stored(emulator, [web, db])
+    variables = {"amistore_bucket": "vault", "amistore_image_ids": web, "amistore_state": "absent"}
+    job = controller.run("store", variables)
+    assert job.succeeded, job.output
+    job = controller.run("status", {"amistore_bucket": "vault", "amistore_accept": "no_manifest"})
+    assert job.artifacts["amistore_status_stored"] == 1
+
+
+ACCOUNTS = {
+    "shop": ("111111111111", "us-east-1"),
+    "bank": ("222222222222", "eu-central-1"),
+}
+
+
+def test_one_host_for_each_account_and_region(controller: Controller, emulator: Emulator) -> None:
+    for name, (account, region) in ACCOUNTS.items():
+        emulator.seed([{"name": f"{name}-web", "owner": account, "region": region}])
+        emulator.plant_buckets({"name": f"{name}-vault", "owner": account, "region": region})
+    hosts = {
+        name: {
+            "amistore_bucket": f"{name}-vault",
+            "amistore_region": region,
+            "amistore_role_arn": f"arn:aws:iam::{account}:role/amistore",
+        }
+        for name, (account, region) in ACCOUNTS.items()
+    }
+    variables = {
+        "amistore_hosts": "all",
+        "amistore_image_names": "*-web",
+        "amistore_watch_seconds": 1,
+    }
+    job = controller.run("store", variables, hosts=hosts, options="--forks 2")
+    assert job.succeeded, job.output
+    assert len(job.artifacts["amistore_stored_image_ids"]) == 2
+    assert {task["bucket"] for task in emulator.tasks()} == {"shop-vault", "bank-vault"}
+    secrets = [r for r in job.results("Assume the role") if r != {"censored": r.get("censored")}]
+    assert secrets == []
+
+    # A slice of the job has a part of the inventory.
+    part = controller.run("store", variables, hosts={"bank": hosts["bank"]})
+    assert part.succeeded, part.output
+    assert part.changed("bank") == 0
+    assert len(part.artifacts["amistore_stored_image_ids"]) == 1
