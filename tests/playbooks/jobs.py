@@ -86,11 +86,10 @@ class Controller:
         variables: Mapping[str, Any],
         hosts: Mapping[str, Mapping[str, Any]] | None = None,
         options: str = "",
-        settings: Mapping[str, str] | None = None,
     ) -> Job:
-        """Run a play of the collection. `hosts` is the inventory; without it, implicit localhost."""
+        """Run a play of the collection, or of a file. Without `hosts`, on implicit localhost."""
         self._count += 1
-        folder = self._folder / f"{self._count}-{play}"
+        folder = self._folder / f"job-{self._count}"
         folder.mkdir()
         playbook = ROOT / "playbooks" / f"{play}.yml"
         run = ansible_runner.run(
@@ -98,7 +97,7 @@ class Controller:
             playbook=str(playbook) if playbook.exists() else play,
             inventory={"all": {"hosts": {k: dict(v) for k, v in (hosts or {}).items()}}},
             extravars={**self._interpreter(), **variables},
-            envvars=self._environment() | dict(settings or {}),
+            envvars=self._environment(),
             cmdline=options or None,
             quiet=True,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +24,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._images import Image
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
-NOW = datetime(2026, 5, 1, 3, 12, 45, tzinfo=timezone.utc)
+NOW = datetime(2026, 5, 1, 3, 12, 45, tzinfo=UTC)
 BUCKET = "b" * 63
 # The longest location that a restore can prove has 256 characters.
 PREFIX = "p" * (256 - len(BUCKET) - len("//ami-0123456789abcdef0.bin"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_disaster_and_the_way_back(
     assert job.artifacts["amistore_stored_object_keys"] == [f"dr/{web}.bin", f"dr/{db}.bin"]
     assert any(line.endswith("%") for line in job.shown("Show how far AWS is"))
     assert job.changed() == 1
-    again = launch("store", **answers)
+    again = launch("store", **answers | {"amistore_watch_seconds": 0})
     assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 2)
 
     for image_id in (web, db):
@@ -98,7 +99,7 @@ def test_a_disaster_and_the_way_back(
     [shown] = [r["msg"] for r in job.results("Show the comparison")]
     assert f"{web} is back as {restored[f'safe/dr/{web}.bin']}, web (1): 2 disks, 28 GiB" in shown
     assert any(line.endswith(".bin") and "%" in line for line in job.shown("Show how far AWS is"))
-    again = launch("restore", **back)
+    again = launch("restore", **back | {"amistore_watch_seconds": 0})
     assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 4)
 
 
@@ -135,7 +136,7 @@ def test_status_tells_every_kind_of_problem(
     assert not job.succeeded
     found = job.artifacts["amistore_status_problems"]
     [failed] = [line for line in found if "failed: snapshot gone." in line]
-    assert sorted(found) == sorted([failed, *sum(problems.values(), [])])
+    assert sorted(found) == sorted([failed, *itertools.chain(*problems.values())])
     assert job.failure.startswith("s3://vault/: stored 1 (")
     assert all(problem in job.failure for problem in found)
     assert "ami-0aaaaaaaaaaaaaaaa   40 %" in job.shown("Show the state")
