@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulator.client import Emulator
+from tests.playbooks.programs import call
 from tests.tools import surroundings
 from tests.tools.collection_tree import project_files
 from tests.tools.environments import Environment
@@ -30,18 +30,8 @@ class Installation:
 
     def play(self, *arguments: str, aws: Mapping[str, str] | None = None) -> str:
         """Run ansible-playbook where nothing of the checkout is; its output."""
-        command = [str(self.leg.program("ansible-playbook")), *arguments]
-        answer = subprocess.run(
-            command,
-            cwd=self.place,
-            env={**self.variables, **(aws or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert answer.returncode == 0, answer.stdout
-        return answer.stdout
+        program = self.leg.program("ansible-playbook")
+        return call({**self.variables, **(aws or {})}, program, *arguments, cwd=self.place)
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +39,16 @@ def installed(leg: Environment, tmp_path_factory: pytest.TempPathFactory) -> Ins
     """Built, and installed with ansible-galaxy into a path with amazon.aws beside it."""
     folder = tmp_path_factory.mktemp("artifact")
     variables = surroundings.without_proxies(surroundings.for_ansible(leg))
-    galaxy = [leg.program("ansible-galaxy"), "collection"]
+    galaxy = (leg.program("ansible-galaxy"), "collection")
     source = copied(folder / "source")
-    build = [*galaxy, "build", source, "--output-path", folder]
-    subprocess.run(build, env=variables, check=True, capture_output=True)
+    call(variables, *galaxy, "build", source, "--output-path", folder)
     [artifact] = folder.glob("amistore-aws-*.tar.gz")
     place = folder / "collections"
     # Without the checkout, or the collection would count as installed.
     paths = [str(place), str(leg.site_packages())]
     variables["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(paths)
-    install = [*galaxy, "install", artifact, "--no-deps", "--offline", "--collections-path", place]
-    subprocess.run(install, env=variables, check=True, capture_output=True)
+    options = ("--no-deps", "--offline", "--collections-path", place)
+    call(variables, *galaxy, "install", artifact, *options)
     return Installation(leg, place, variables)
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.playbooks.programs import call
 from tests.tools import surroundings
 from tests.tools.environments import Environment
 
@@ -77,11 +77,10 @@ def test_the_playbook_gives_the_modules_only_options_that_they_have(leg: Environ
         if name.startswith("awx.awx.")
     ]
     assert len(calls) == 6
-    command = [leg.program("ansible-doc"), "--json", "-t", "module", *(name for name, _ in calls)]
-    answer = subprocess.run(
-        command, env=surroundings.for_ansible(leg), check=True, capture_output=True
-    )
-    documentation = json.loads(answer.stdout)
+    names = [name for name, _arguments in calls]
+    variables = surroundings.for_ansible(leg)
+    shown = call(variables, leg.program("ansible-doc"), "--json", "-t", "module", *names)
+    documentation = json.loads(shown)
     for name, arguments in calls:
         options = documentation[name]["doc"]["options"]
         assert set(arguments) <= set(options), name
@@ -98,24 +97,25 @@ def test_the_playbook_reads_the_surveys(leg: Environment, tmp_path: Path) -> Non
     stand_in = tmp_path / playbook.name
     stand_in.write_text(yaml.safe_dump([play]))
     (tmp_path / "surveys").symlink_to(AWX / "surveys")
-    command = [leg.program("ansible-playbook"), "-i", "localhost,", stand_in]
     # The interpreter of the play itself is that of Ansible.
-    subprocess.run(command, env=surroundings.for_ansible(leg), check=True, capture_output=True)
+    call(
+        surroundings.for_ansible(leg), leg.program("ansible-playbook"), "-i", "localhost,", stand_in
+    )
     shown = json.loads((tmp_path / "shown.json").read_text())
     for item in [*shown["templates"], *shown["workflows"]]:
         assert item["survey_spec"]["spec"], item["name"]
 
 
 def test_the_playbook_is_sound(leg: Environment) -> None:
-    command = [leg.program("ansible-playbook"), "--syntax-check", AWX / "configure.yml"]
-    subprocess.run(command, env=surroundings.for_ansible(leg), check=True, capture_output=True)
+    command = (leg.program("ansible-playbook"), "--syntax-check", AWX / "configure.yml")
+    assert "configure.yml" in call(surroundings.for_ansible(leg), *command)
 
 
 def test_ansible_builder_takes_the_execution_environment(tmp_path: Path) -> None:
     context = tmp_path / "context"
-    command = [Path(sys.executable).parent / "ansible-builder", "create", "--context", context]
-    command += ["--file", AWX / "execution-environment.yml", "--output-filename", "Containerfile"]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    builder = Path(sys.executable).parent / "ansible-builder"
+    options = ("--file", AWX / "execution-environment.yml", "--output-filename", "Containerfile")
+    call(None, builder, "create", "--context", context, *options, cwd=tmp_path)
     steps = (context / "Containerfile").read_text()
     assert 'PKGMGR="/usr/bin/microdnf"' in steps
     assert "amistore.aws" in (context / "_build" / "requirements.yml").read_text()

@@ -9,7 +9,6 @@ ansible-runner drops a result of more than 700,000 characters (MAX_EVENT_RES) fr
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 
 from tests.emulator.client import Emulator
 from tests.playbooks.jobs import Controller
+from tests.playbooks.programs import call
 from tests.tools import surroundings
 from tests.tools.environments import Environment
 from tests.tools.places import ROOT
@@ -33,9 +33,7 @@ def results(leg: Environment) -> dict[str, Any]:
     """Each module's result, as its own functions make it from the longest values."""
     script = Path(__file__).with_name("large_results.py")
     variables = surroundings.for_pytest()
-    command = [leg.python, script, str(FLEET)]
-    answer = subprocess.run(command, env=variables, check=True, capture_output=True)
-    return dict(json.loads(answer.stdout))
+    return dict(json.loads(call(variables, leg.python, script, str(FLEET))))
 
 
 def test_the_results_of_each_module_fit_into_an_event(
