@@ -209,6 +209,7 @@ class RestoreOptions:
     allow_unencrypted: bool = False
     wait_timeout: int = 7200
     check_mode: bool = False
+    wait: bool = True
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], check_mode: bool) -> RestoreOptions:
@@ -224,6 +225,7 @@ class RestoreOptions:
             allow_unencrypted=params["allow_unencrypted"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
             check_mode=check_mode,
+            wait=params["wait"],
         )
 
 
@@ -357,6 +359,8 @@ class RestoreOperation:
             self._own_ids.add(holder.image_id)
             entry.phase = Phase.RUNNING
             entry.changed |= entry.answer_lost
+            if self.options.check_mode and self.options.wait:
+                self._bring_tags(entry, holder)
         else:
             entry.failed_image = holder
             self._make_ready(entry, stored)
@@ -364,6 +368,7 @@ class RestoreOperation:
     def _see_image(self, entry: RestoreEntry, image: Image) -> None:
         entry.image = image
         entry.image_id = image.image_id
+        entry.size = image.size or entry.size
 
     def _make_ready(self, entry: RestoreEntry, stored: StoredObject) -> None:
         problem = self._why_not_readable(stored) or self._why_not_encrypted(entry)
@@ -520,14 +525,17 @@ class RestoreOperation:
         entry.changed |= entry.answer_lost
         image = t.cast(Image, entry.image)
         try:
-            image_tags, snapshot_tags = self._wanted_tags(entry)
-            self._reconcile(entry, image.image_id, image.tags, image_tags, entry.tags is not None)
-            entry.snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
-            asked = entry.tags is not None or entry.snapshot_tags is not None
-            for snapshot in entry.snapshots.values():
-                self._reconcile(entry, snapshot.snapshot_id, snapshot.tags, snapshot_tags, asked)
+            self._bring_tags(entry, image)
         except AnsibleAWSError as error:
             entry.fail(f"it is restored as {image.image_id}, but: {error_text(error)}")
+
+    def _bring_tags(self, entry: RestoreEntry, image: Image) -> None:
+        image_tags, snapshot_tags = self._wanted_tags(entry)
+        self._reconcile(entry, image.image_id, image.tags, image_tags, entry.tags is not None)
+        entry.snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
+        asked = entry.tags is not None or entry.snapshot_tags is not None
+        for snapshot in entry.snapshots.values():
+            self._reconcile(entry, snapshot.snapshot_id, snapshot.tags, snapshot_tags, asked)
 
     def _reconcile(
         self,

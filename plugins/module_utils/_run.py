@@ -58,7 +58,7 @@ def run(
     with report.stopping():
         prepare()
         if options.check_mode:
-            operation.observe(report.entries)
+            fleet.foresee(options.wait)
             _try_permission(operation, report)
         else:
             fleet.run(options.wait)

@@ -706,7 +706,8 @@ def test_options_are_cleaned() -> None:
         "adopt": True,
         "allow_unencrypted": True,
         "wait_timeout": 60,
+        "wait": False,
     }
     assert RestoreOptions.from_params(params, True) == RestoreOptions(
-        BUCKET, ACCOUNT, True, True, True, 60, True
+        BUCKET, ACCOUNT, True, True, True, 60, True, False
     )
