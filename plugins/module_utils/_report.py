@@ -80,7 +80,7 @@ class Report(t.Generic[E]):
 
     @property
     def message(self) -> str:
-        parts = [self._counts()]
+        parts = [self._counts()] if self.entries or not self.stopped_by else []
         if self.stopped_by:
             parts.append(f"Stopped: {self.stopped_by.rstrip('.')}.")
         parts += self._named()
