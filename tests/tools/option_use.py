@@ -56,7 +56,7 @@ def documented(path: Path, variable: str) -> Any:
     """The YAML that a Python file assigns to a variable, at any level."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
-            case ast.Assign([ast.Name(name)], ast.Constant(str(text))) if name == variable:
+            case ast.Assign([ast.Name(name)], ast.Constant(str() as text)) if name == variable:
                 return yaml.safe_load(text)
     raise LookupError(f"{path} has no {variable}")
 
