@@ -219,6 +219,13 @@ def test_without_any_name_the_entry_fails(
     assert f"object_key: {KEY!r} and a name" in entry.reason
 
 
+def test_two_images_without_a_name_share_none(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.objects["copy.bin"] = Thing()
+    entries = [RestoreEntry(key, object_key=key) for key in (KEY, "copy.bin")]
+    restoring.operation.observe(entries)
+    assert [entry.phase for entry in entries] == [Phase.FAILED, Phase.FAILED]
+
+
 def test_a_name_in_a_manifest_that_aws_would_refuse_fails_the_entry(
     restoring: Restoring, cloud: Cloud
 ) -> None:
@@ -361,6 +368,13 @@ def test_empty_snapshot_tags_leave_the_proof_alone(restoring: Restoring, cloud: 
     assert tags_of(cloud, entry)[1] == [proof(cloud), proof(cloud)]
 
 
+def test_a_refused_start_names_no_ami(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.denials["CreateRestoreImageTask"] = Refusal("RequestLimitExceeded", "slow", 503)
+    entry = restoring.observe()
+    assert restoring.operation.start(entry).answer is Answer.THROTTLED
+    assert (shown(entry)["image_id"], shown(entry)["state"]) == (None, "NotStarted")
+
+
 def test_the_restores_of_others_count_in_size_and_anything_pending_as_traffic(
     restoring: Restoring, cloud: Cloud
 ) -> None:
@@ -423,6 +437,16 @@ def test_the_progress_is_that_of_the_snapshots_by_their_sizes(
     assert shown(entry)["progress_percentage"] == (8 * 100 + 20 * 30) // 28
 
 
+def test_an_ami_that_shows_no_disks_yet_keeps_the_manifests_size(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    write_manifest(cloud)
+    entry = restoring.started()
+    cloud.images[str(entry.image_id)]["BlockDeviceMappings"] = []
+    restoring.look(entry)
+    assert entry.size == 8
+
+
 def test_progress_without_snapshots_is_none(restoring: Restoring, cloud: Cloud) -> None:
     entry = restoring.started()
     cloud.snapshots.clear()
@@ -449,6 +473,7 @@ def test_a_restore_that_is_under_way_is_followed(restoring: Restoring, cloud: Cl
     add_holder(cloud, "pending")
     entry = restoring.observe()
     assert (entry.phase, entry.changed, entry.image_id) == (Phase.RUNNING, False, HOLDER)
+    assert entry.size == 28
     assert (restoring.operation.foreign_tasks, restoring.operation.foreign_size) == (0, 0)
     assert shown(entry)["progress_percentage"] == 100
 
@@ -600,6 +625,7 @@ def test_tags_are_reconciled_on_the_ami_and_its_snapshots(
     wanted = proof(cloud) | {"team": "a"}
     assert tags_of(cloud, entry) == (wanted | {"stored": "1"}, [wanted, wanted])
     assert entry.changed
+    assert cloud.mutations() == ["CreateTags"] * 3
     diffs = {diff["before_header"]: diff for diff in tag_diffs([entry])}
     assert list(diffs) == [HOLDER, *cloud.snapshots]
     assert diffs[HOLDER]["before"]["team"] == "old"
@@ -628,6 +654,7 @@ def test_purging_by_empty_tags_removes_all_but_the_proof(
     add_holder(cloud, tags={"stored": "1"})
     entry = restoring_with(purge_tags=True).observe(tags={})
     assert entry.changed
+    assert cloud.mutations() == ["DeleteTags"]
     assert tags_of(cloud, entry)[0] == proof(cloud)
 
 

@@ -235,6 +235,14 @@ def test_an_enormous_ami_is_warned_about_and_tried(storing: Storing, cloud: Clou
     ]
 
 
+def test_the_largest_ami_that_aws_documents_is_not_warned_about(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] = 4980
+    storing.observe()
+    assert storing.warnings == []
+
+
 def test_the_work_of_others_is_counted_by_size(storing: Storing, cloud: Cloud) -> None:
     cloud.add_image(WEB)
     cloud.add_image(DB)
@@ -242,6 +250,17 @@ def test_the_work_of_others_is_counted_by_size(storing: Storing, cloud: Cloud) -
     cloud.add_task("ami-0000gone", bucket="other")
     storing.observe()
     assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (2, 28)
+
+
+@pytest.mark.parametrize("place", [{"bucket": "other"}, {"key": f"else/{KEY}"}])
+def test_the_same_ami_in_another_place_is_the_work_of_others(
+    place: dict[str, str], storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.add_task(WEB, minutes=9, **place)
+    storing.operation.survey([entry])
+    assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (1, 28)
 
 
 def test_this_runs_work_is_not_counted_as_others(storing: Storing, cloud: Cloud) -> None:
@@ -294,6 +313,18 @@ def test_no_manifest_is_written_when_none_is_wanted(
     entry = storing_with(manifest=False).started()
     assert cloud.mutations() == ["CreateStoreImageTask"]
     assert shown(entry)["manifest_key"] is None
+
+
+def test_the_key_that_aws_chose_is_the_one_that_is_waited_for(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.replies["CreateStoreImageTask"] = lambda _params: {"ObjectKey": f"x/{KEY}"}
+    entry = storing.started()
+    cloud.objects[f"x/{KEY}"] = Thing()
+    storing.look(entry)
+    assert (entry.phase, shown(entry)["object_key"]) == (Phase.DONE, f"x/{KEY}")
+    assert shown(entry)["manifest_key"] == f"x/{MANIFEST}"
 
 
 def test_a_refused_start_writes_nothing(storing: Storing, cloud: Cloud) -> None:
@@ -368,6 +399,7 @@ def test_a_manifest_is_written_once_and_completed_once(storing: Storing, cloud: 
         "task_start_time": cloud.tasks[0]["TaskStartTime"].isoformat(),
     }
     assert cloud.operations().count("PutObject") == 2
+    assert "GetObject" not in cloud.operations()
 
 
 @pytest.mark.parametrize(
@@ -379,8 +411,10 @@ def test_a_task_that_aws_calls_failed_is_failed(
     cloud.add_image(WEB)
     entry = storing.started()
     cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason=reason)
+    cloud.calls.clear()
     storing.survey(entry)
     assert (entry.phase, entry.changed) == (Phase.FAILED, True)
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
     assert shown(entry)["state"] == "Failed"
 
@@ -391,8 +425,10 @@ def test_yesterdays_failure_is_never_taken_for_this_runs(storing: Storing, cloud
     cloud.add_task(WEB, "Failed", StoreTaskFailureReason="yesterday")
     entry = storing.started()
     hidden = cloud.tasks.pop(0)
+    cloud.calls.clear()
     storing.survey(entry)
     assert entry.phase is Phase.RUNNING
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     cloud.tasks.insert(0, hidden)
     hidden.update(StoreTaskState="Failed", StoreTaskFailureReason="today")
     storing.survey(entry)
@@ -432,6 +468,22 @@ def test_completed_without_an_object_is_believed_when_said_twice(
     assert entry.phase is Phase.FAILED
     assert f"AWS calls the store task Completed, but s3://{BUCKET}/{KEY} is not" in entry.reason
     assert shown(entry)["state"] == "NotStarted"
+
+
+def test_a_task_that_only_its_own_record_shows_in_progress_goes_on(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    usual = cloud.usual("DescribeStoreImageTasks")
+
+    def lagging(params: dict[str, Any]) -> dict[str, Any]:
+        return usual(params) if "ImageIds" in params else {"StoreImageTaskResults": []}
+
+    cloud.replies["DescribeStoreImageTasks"] = lagging
+    for _time in range(3):
+        storing.survey(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "InProgress")
 
 
 def test_completed_before_the_object_shows_is_waited_for(storing: Storing, cloud: Cloud) -> None:
