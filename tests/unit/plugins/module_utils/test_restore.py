@@ -378,7 +378,7 @@ def test_a_refused_start_names_no_ami(restoring: Restoring, cloud: Cloud) -> Non
 def test_the_restores_of_others_count_in_size_and_anything_pending_as_traffic(
     restoring: Restoring, cloud: Cloud
 ) -> None:
-    cloud.add_image("ami-00000001", "copy", state="pending")
+    cloud.add_image("ami-00000001", "copy", state="pending")["BlockDeviceMappings"].pop(0)
     cloud.add_image("ami-00000002", "r", state="pending", tags={LOCATION_TAG: "theirs/x.bin"})
     entry = restoring.started()
     restoring.operation.survey([entry])
@@ -476,6 +476,28 @@ def test_a_restore_that_is_under_way_is_followed(restoring: Restoring, cloud: Cl
     assert entry.size == 28
     assert (restoring.operation.foreign_tasks, restoring.operation.foreign_size) == (0, 0)
     assert shown(entry)["progress_percentage"] == 100
+
+
+def test_a_restore_under_way_gets_its_tags_when_it_is_there(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    image = add_holder(cloud, "pending")
+    entry = restoring.observe(tags={"team": "a"})
+    assert (entry.changed, cloud.mutations()) == (False, [])
+    image["State"] = "available"
+    restoring.look(entry)
+    assert entry.changed
+    assert tags_of(cloud, entry)[0] == proof(cloud) | {"team": "a"}
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_check_mode_of_a_restore_under_way_predicts_the_tags_of_a_run_that_waits(
+    wait: bool, restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, "pending")
+    entry = restoring_with(check_mode=True, wait=wait).observe(tags={"team": "a"})
+    assert (entry.phase, entry.changed) == (Phase.RUNNING, wait)
+    assert cloud.mutations() == []
 
 
 def test_a_second_run_changes_nothing(restoring: Restoring, cloud: Cloud) -> None:
