@@ -318,6 +318,7 @@ def remove(
     with report.stopping():
         bucket.check(ec2.meta.region_name)
         removal.run(report.entries)
+    report.warnings += removal.warnings
     return report
 
 

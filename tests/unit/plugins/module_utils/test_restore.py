@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, InputError
+from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._restore import (
     ETAG_TAG,
@@ -254,31 +254,120 @@ def test_a_forbidden_manifest_is_warned_about_and_done_without(
     assert "Failed to read" in restoring.warnings[0]
 
 
-def test_a_manifest_that_s3_cannot_give_now_fails_the_entry(
+def test_a_manifest_that_s3_cannot_give_now_is_asked_for_again(
     restoring: Restoring, cloud: Cloud
 ) -> None:
     """Without it the guard of encrypted disks would be blind."""
     cloud.denials["GetObject"] = Refusal("InternalError", status=500)
     entry = restoring.observe()
-    assert entry.phase is Phase.FAILED
+    assert entry.phase is Phase.UNSURE
     assert "InternalError" in entry.reason
+    del cloud.denials["GetObject"]
+    restoring.operation.observe([entry])
+    assert (entry.phase, entry.reason) == (Phase.READY, "")
 
 
-def test_one_name_for_two_images_stops_before_anything_is_touched(
+def test_a_name_that_two_manifests_give_fails_those_two_only(
     restoring: Restoring, cloud: Cloud
 ) -> None:
     write_manifest(cloud, "web")
     cloud.objects["copy.bin"] = Thing()
+    cloud.objects["other.bin"] = Thing()
     entries = [
         RestoreEntry(KEY, object_key=KEY),
         RestoreEntry("copy.bin", object_key="copy.bin", name="web"),
+        RestoreEntry("other.bin", object_key="other.bin", name="other"),
     ]
-    with pytest.raises(InputError) as caught:
-        restoring.operation.observe(entries)
-    assert str(caught.value).startswith(
-        f"One name for several AMIs: 'web' for {KEY} and copy.bin. AMI names are unique"
-    )
+    restoring.operation.observe(entries)
+    assert [entry.phase for entry in entries] == [Phase.FAILED, Phase.READY, Phase.READY]
+    assert entries[0].reason.startswith("2 stored images of this task have the name 'web'")
     assert cloud.mutations() == []
+
+
+def test_an_object_that_was_replaced_before_the_start_is_looked_at_again(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.observe(name="web")
+    cloud.objects[KEY] = Thing(b"another image")
+    reply = restoring.operation.start(entry)
+    assert (reply.answer, entry.stored) == (Answer.BUSY, None)
+    assert "has changed since it was looked at" in reply.text
+    assert cloud.params("CreateRestoreImageTask") == []
+
+
+def test_an_object_that_was_replaced_under_the_restore_is_no_proof(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    restoring.operation.look([entry])
+    cloud.objects[KEY] = Thing(b"another image")
+    cloud.images[entry.image_id]["State"] = "available"
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.FAILED
+    assert "was replaced while" in entry.reason
+    assert cloud.objects[KEY].etag in entry.reason
+
+
+def test_an_ami_that_is_gone_is_given_up_after_three_looks(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    restoring.operation.look([entry])
+    del cloud.images[entry.image_id]
+    restoring.operation.look([entry])
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.FAILED
+    assert (
+        entry.reason == f"{entry.image_id} is gone: somebody deregistered it while it was restored"
+    )
+
+
+def test_an_ami_that_was_never_shown_is_waited_for(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    image = cloud.images.pop(entry.image_id)
+    for _ in range(4):
+        restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    assert "the Allowed AMIs setting can hide it" in entry.reason
+    cloud.images[entry.image_id] = {**image, "State": "available"}
+    restoring.operation.look([entry])
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"format_version": 99}', b'{"format_version": 1}'])
+def test_a_manifest_that_does_not_tell_of_encryption_stops_the_restore(
+    content: bytes, restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.encrypts_by_default = False
+    cloud.objects[MANIFEST] = Thing(content)
+    entry = restoring.observe(name="web")
+    assert entry.phase is Phase.FAILED
+    assert "EBS encryption by default is off" in entry.reason
+    assert "allow_unencrypted: true" in entry.reason
+
+
+def test_a_manifest_that_does_not_tell_is_no_matter_where_encryption_is_on(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.objects[MANIFEST] = Thing(b"{")
+    cloud.encrypts_by_default = True
+    assert restoring.observe(name="web").phase is Phase.READY
+
+
+def test_tags_that_cannot_be_written_now_are_tried_again(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    cloud.images[entry.image_id].update(State="available", Tags=[])
+    cloud.denials["CreateTags"] = Refusal("InternalError", status=500)
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    assert "but: " in entry.reason
+    del cloud.denials["CreateTags"]
+    restoring.operation.look([entry])
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
 
 
 # The guard of encrypted disks

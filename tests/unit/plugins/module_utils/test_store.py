@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
     LISTING_GRACE,
@@ -399,7 +400,55 @@ def test_a_manifest_is_written_once_and_completed_once(storing: Storing, cloud: 
         "task_start_time": cloud.tasks[0]["TaskStartTime"].isoformat(),
     }
     assert cloud.operations().count("PutObject") == 2
-    assert "GetObject" not in cloud.operations()
+
+
+def test_an_object_at_the_manifests_key_that_is_none_is_left_alone(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[manifest_key(KEY)] = Thing(b'{"my": "record"}')
+    entry = storing.started()
+    cloud.complete(cloud.tasks[0])
+    storing.look(entry)
+    assert cloud.objects[manifest_key(KEY)].body == b'{"my": "record"}'
+    assert entry.phase is Phase.DONE
+    assert any("is not a manifest" in warning for warning in storing.operation.warnings)
+
+
+def test_an_empty_object_is_no_stored_image(storing: Storing, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(b"")
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.state) == (Phase.FAILED, "NotStarted")
+    assert "is there but empty" in entry.reason
+
+
+def test_a_completed_task_whose_key_may_no_longer_be_looked_at_is_told_as_that(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    cloud.complete(cloud.tasks[0])
+    cloud.denials["HeadObject"] = forbidden_head()
+    storing.survey(entry)
+    assert entry.phase is Phase.FAILED
+    assert "S3 answered 403" in entry.reason
+
+
+def test_a_manifest_that_cannot_be_completed_now_is_tried_again(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.complete(cloud.tasks[0])
+    cloud.denials["PutObject"] = Refusal("SlowDown", status=503)
+    storing.look(entry)
+    assert entry.phase is Phase.RUNNING
+    assert "SlowDown" in entry.reason
+    del cloud.denials["PutObject"]
+    storing.look(entry)
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
+    assert storing.manifest()["stored_image"]["etag"] == cloud.objects[KEY].etag
 
 
 @pytest.mark.parametrize(

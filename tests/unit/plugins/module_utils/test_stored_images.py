@@ -391,7 +391,8 @@ def test_a_versioning_that_may_not_be_read_is_unknown(bucket: Bucket, cloud: Clo
     [
         ("GetBucketVersioning", lambda bucket: bucket.keeps_versions()),
         ("GetObjectTagging", lambda bucket: bucket.tags(KEY)),
-        ("PutObjectTagging", lambda bucket: bucket.set_tags(KEY, {})),
+        ("PutObjectTagging", lambda bucket: bucket.set_tags(KEY, {"a": "b"})),
+        ("DeleteObjectTagging", lambda bucket: bucket.set_tags(KEY, {})),
         ("PutObject", lambda bucket: bucket.write(KEY, b"")),
         ("DeleteObject", lambda bucket: bucket.delete(KEY)),
     ],

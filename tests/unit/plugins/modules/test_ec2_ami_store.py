@@ -51,7 +51,7 @@ def test_an_ami_is_stored(run: Runner, amis: Cloud) -> None:
         "state": "Completed",
         "progress_percentage": 100,
         "failure_reason": None,
-        "task_start_time": None,
+        "task_start_time": amis.tasks[0]["TaskStartTime"].isoformat(),
         "size": 5,
         "version_id": None,
         "delete_marker": False,
