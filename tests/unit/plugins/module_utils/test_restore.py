@@ -589,6 +589,16 @@ def test_check_mode_of_a_restore_under_way_predicts_the_tags_of_a_run_that_waits
     assert cloud.mutations() == []
 
 
+def test_check_mode_that_cannot_foresee_the_tags_says_so(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, "pending")
+    cloud.faults["DescribeSnapshots"] = [forbidden()]
+    restoring = restoring_with(check_mode=True)
+    assert restoring.observe().phase is Phase.RUNNING
+    assert "Failed to describe the snapshots" in restoring.warnings[0]
+
+
 def test_a_second_run_changes_nothing(restoring: Restoring, cloud: Cloud) -> None:
     add_holder(cloud)
     entry = restoring.observe()
