@@ -283,6 +283,7 @@ def test_check_mode_fails_without_the_right(run: Runner, amis: Cloud) -> None:
     result = run(check=True, image_id=WEB, bucket=BUCKET)
     assert (result.failed, result["permission_checked"]) == (True, False)
     assert f"Stopped: {WEB}: UnauthorizedOperation: no." in result["msg"]
+    assert not result["changed"]
 
 
 def test_check_mode_warns_when_the_right_could_not_be_proved(run: Runner, amis: Cloud) -> None:
