@@ -327,7 +327,7 @@ def test_an_ami_that_is_gone_is_given_up_after_three_looks(
 def test_an_ami_that_was_never_shown_is_waited_for(restoring: Restoring, cloud: Cloud) -> None:
     entry = restoring.started()
     image = cloud.images.pop(entry.image_id)
-    for _ in range(4):
+    for _look in range(4):
         restoring.operation.look([entry])
     assert entry.phase is Phase.RUNNING
     assert "the Allowed AMIs setting can hide it" in entry.reason
