@@ -115,7 +115,7 @@ class Operation(t.Protocol[E_contra]):
         """Their size in GiB, as far as known."""
 
     def observe(self, entries: t.Sequence[E_contra]) -> None:
-        """Look afresh and decide: leaves no entry UNSURE."""
+        """Look afresh and decide; what a passing fault hides stays UNSURE."""
 
     def start(self, entry: E_contra) -> Reply:
         """Send the create request once; record what an accepted one gave."""

@@ -574,7 +574,7 @@ class Ec2:
         return self.aws.request("DeleteTags", ",".join(Resources), act)
 
     def _tags_of(self, resource: str) -> dict[str, str]:
-        known = {**self.aws.images, **self.aws.snapshots}
+        known: dict[str, Ami | Disk] = {**self.aws.images, **self.aws.snapshots}
         if resource not in known:
             raise client_error("InvalidID", "CreateTags")
         return known[resource].tags

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from botocore.exceptions import NoCredentialsError
@@ -69,7 +70,7 @@ class Run:
         return [entry.phase for entry in self.entries]
 
 
-def run_of(*labels: str, size: int = 1, **script: object) -> Run:
+def run_of(*labels: str, size: int = 1, **script: Any) -> Run:
     made = Script(VirtualClock())
     for name, value in script.items():
         assert hasattr(made, name)
