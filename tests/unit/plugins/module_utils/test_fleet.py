@@ -386,14 +386,17 @@ def test_without_wait_a_throttled_answer_ends_the_starts() -> None:
 @pytest.mark.parametrize("kind", ["look_errors", "survey_errors"])
 def test_passing_faults_of_looks_are_outlived(kind: str) -> None:
     faults = [aws_error("RequestLimitExceeded"), lost_connection(), aws_error("InternalError")]
-    run = run_of("a", **{kind: faults}).go()
+    run = run_of("a")
+    setattr(run.script, kind, faults)
+    run.go()
     assert run.phases() == [Phase.DONE]
     assert faults == []
 
 
 @pytest.mark.parametrize("kind", ["look_errors", "survey_errors"])
 def test_a_permanent_fault_of_a_look_ends_the_run_with_its_entries_intact(kind: str) -> None:
-    run = run_of("a", "b", **{kind: [aws_error("AccessDenied")]})
+    run = run_of("a", "b")
+    setattr(run.script, kind, [aws_error("AccessDenied")])
     with pytest.raises(AmiStoreError) as raised:
         run.go()
     assert "Failed to look" in str(raised.value)
