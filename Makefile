@@ -89,7 +89,7 @@ gates: python ## everything but the tests
 
 .PHONY: coverage
 coverage: python ## lines and branches of plugins/ that unit tests reach
-	@$(CHECK) unit-ansible12 coverage
+	@$(CHECK) coverage
 	@cat .build/logs/coverage.log
 
 .PHONY: fleet

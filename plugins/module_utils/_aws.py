@@ -15,6 +15,7 @@ from enum import Enum
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError
+    from botocore.parsers import ResponseParserError
 
 from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
@@ -113,7 +114,7 @@ def _trying_to(description: str) -> t.Iterator[None]:
     """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise AmiStoreError(message=f"Failed to {description}", exception=error) from error
 
 
@@ -191,7 +192,8 @@ def is_transient(error: AnsibleAWSError) -> bool:
 
 def _is_lost(error: AnsibleAWSError) -> bool:
     """Tell whether no answer came, be it that the request was never received."""
-    return isinstance(error.exception, (HTTPClientError, NoConnectionError))
+    # An answer that cannot be read, such as a proxy's page, is none of AWS's.
+    return isinstance(error.exception, (HTTPClientError, NoConnectionError, ResponseParserError))
 
 
 def may_have_happened(error: AnsibleAWSError) -> bool:
@@ -210,6 +212,8 @@ def aws_words(error: BaseException) -> str:
     message = str(response.get("Error", {}).get("Message", ""))
     plain, marker, encoded = message.partition("Encoded authorization failure message:")
     words = f"{error_code(error)}: {plain.strip()}"
+    if error_code(error) == "400":
+        words += " (S3 gives no reason to a HEAD request; expired credentials are a common one)"
     if marker:
         words += (
             " To see what is missing, run: aws sts decode-authorization-message --query"

@@ -115,7 +115,7 @@ class Operation(t.Protocol[E_contra]):
         """Their size in GiB, as far as known."""
 
     def observe(self, entries: t.Sequence[E_contra]) -> None:
-        """Look afresh and decide: leaves no entry UNSURE."""
+        """Look afresh and decide; what a passing fault hides stays UNSURE."""
 
     def start(self, entry: E_contra) -> Reply:
         """Send the create request once; record what an accepted one gave."""
@@ -157,15 +157,29 @@ class Fleet(t.Generic[E]):
 
         :raises AmiStoreError: when no further call can succeed; the entries tell how far it came.
         """
-        self._operation.observe(self._entries)
-        self._begin(self._clock.now())
-        self.shortest_duration = shortest_duration(len(self._with(Phase.READY)), self._limits)
+        self._observe_all()
         self._advance()
         while wait and self._with(*OPEN_PHASES) and self._clock.now() < self._deadline:
             now = self._clock.now()
             self._clock.sleep(min(self._pause(now), self._deadline - now))
             self._look()
             self._advance()
+
+    def foresee(self, wait: bool) -> None:
+        """Decide as `run` does, start nothing, and count as changed what `run` would start."""
+        self._observe_all()
+        now, (size, anything) = self._clock.now(), self._load()
+        for entry in self._with(Phase.READY):
+            fits = self._rate.delay(now) <= 0 and self._admitted(entry, (size, anything))
+            entry.changed = wait or fits
+            if fits:
+                self._rate.spend(now)
+                size, anything = size + entry.size, True
+
+    def _observe_all(self) -> None:
+        self._operation.observe(self._entries)
+        self._begin(self._clock.now())
+        self.shortest_duration = shortest_duration(len(self._with(Phase.READY)), self._limits)
 
     def _begin(self, now: float) -> None:
         self._begun = self._last_in_flight = now

@@ -185,7 +185,8 @@ def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | N
         if is_transient(error) or error_code(error) == "UnauthorizedOperation":
             raise
         return None
-    return t.cast("list[dict[str, str]]", answer.get("LaunchPermissions", []))
+    # amazon.aws answers {} for an AMI that has gone meanwhile.
+    return t.cast("list[dict[str, str]] | None", answer.get("LaunchPermissions"))
 
 
 def start_restore(

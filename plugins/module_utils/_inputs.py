@@ -79,6 +79,8 @@ def clean_bucket(value: t.Any) -> str:
 def clean_prefix(value: t.Any) -> str:
     """Return the prefix without its trailing slash, "" for none."""
     prefix = given(value) or ""
+    if not prefix.isprintable():
+        raise InputError(f"prefix {prefix!r} holds a character that cannot be printed.")
     if prefix.startswith("/") or "//" in prefix:
         raise InputError(
             f"prefix {prefix!r} has a leading or a double slash; write it as 'path' or"
@@ -155,6 +157,13 @@ def _clean_tags(
     if tags is None:
         return None
     clean = {str(key): "" if value is None else str(value) for key, value in tags.items()}
+    if len(clean) < len(tags):
+        raise InputError(f"{option}: two tag keys are the same once they are written as text.")
+    for key, value in tags.items():
+        if isinstance(value, (dict, list)):
+            raise InputError(
+                f"{option}: the value of {key!r} is {value!r}; a tag holds plain text."
+            )
     if len(clean) > most:
         raise InputError(
             f"{option}: {len(clean)} tags given, {what} takes at most {most} of yours."

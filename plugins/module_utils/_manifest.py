@@ -54,12 +54,13 @@ class Manifest:
         return sum(size for size in sizes if isinstance(size, int))
 
     @property
-    def has_encrypted_snapshot(self) -> bool:
-        shown = [_mapping(disk.get("Ebs")).get("Encrypted") for disk in self._disks]
-        shown += [
-            snapshot.get("Encrypted") for snapshot in _mappings(self.document.get("snapshots"))
-        ]
-        return True in shown
+    def has_encrypted_snapshot(self) -> bool | None:
+        """Whether any disk was encrypted; None unless every disk says that it was not."""
+        shown = [_mapping(disk["Ebs"]).get("Encrypted") for disk in self._disks if "Ebs" in disk]
+        snapshots = _mappings(self.document.get("snapshots"))
+        if True in shown or any(snapshot.get("Encrypted") is True for snapshot in snapshots):
+            return True
+        return False if shown and all(told is False for told in shown) else None
 
     @property
     def object_tag_keys(self) -> list[str]:
@@ -139,6 +140,8 @@ def parse(content: bytes, where: str) -> Manifest:
     """
     try:
         document = json.loads(content)
+        # What cannot be written back, such as half a surrogate pair, cannot be kept up either.
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where} is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
@@ -150,6 +153,15 @@ def parse(content: bytes, where: str) -> Manifest:
             f" {FORMAT_VERSION}: update the collection"
         )
     return Manifest(document)
+
+
+def is_ours(content: bytes) -> bool:
+    """Tell whether this is a manifest of this collection, perhaps of a later version."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and {"format_version", "object_key"} <= document.keys()
 
 
 def _plain(value: t.Any) -> t.Any:

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 class Clock(t.Protocol):
     """Time, handed in so that a fleet can be run in virtual time."""
 
-    def now(self) -> float: ...
+    def now(self) -> float:
+        """Return the time in seconds since an arbitrary moment."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
 
 
 class SystemClock:

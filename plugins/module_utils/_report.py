@@ -80,7 +80,7 @@ class Report(t.Generic[E]):
 
     @property
     def message(self) -> str:
-        parts = [self._counts()]
+        parts = [self._counts()] if self.entries or not self.stopped_by else []
         if self.stopped_by:
             parts.append(f"Stopped: {self.stopped_by.rstrip('.')}.")
         parts += self._named()
@@ -105,7 +105,9 @@ class Report(t.Generic[E]):
 
     def _named(self) -> list[str]:
         notable = [entry for entry in self.entries if entry.phase is Phase.FAILED]
-        if self.stopped_by:
+        if self.checked:
+            notable += [e for e in self.entries if e.phase is Phase.READY and e.reason]
+        elif self.stopped_by:
             notable += [entry for entry in self.entries if entry.phase is Phase.RUNNING]
         elif self.timed_out:
             notable += [entry for entry in self.entries if entry.open]

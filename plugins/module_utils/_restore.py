@@ -20,10 +20,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_
 from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Answer,
-    InputError,
     Reply,
     error_text,
     is_forbidden,
+    is_transient,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import (
@@ -48,6 +48,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
 
 LOCATION_TAG = f"{PROOF_TAG_PREFIX}stored-image"
 ETAG_TAG = f"{PROOF_TAG_PREFIX}etag"
+# DescribeImages is eventually consistent: one look that does not show an AMI proves nothing.
+LOOKS_UNTIL_GONE = 3
 
 
 class Action(Enum):
@@ -104,7 +106,12 @@ def decide(holder: Image | None, proof: t.Mapping[str, str], adopt: bool = False
     if holder.state == "available":
         return Decision(Action.KEEP)
     if holder.state in FAILED_STATES:
-        return Decision(Action.REPLACE)
+        return Decision(
+            Action.REPLACE,
+            f"a failed restore, {holder.image_id} ({holder.state}), holds the name: it is"
+            " deregistered"
+            " with its own snapshots first",
+        )
     return Decision(
         Action.FAIL,
         f"it was restored as {holder.image_id}, which is in state {holder.state!r} now. Enable or"
@@ -124,7 +131,9 @@ def _decide_stranger(holder: Image, proof: t.Mapping[str, str], adopt: bool) -> 
     if adopt and holder.state == "available":
         return Decision(Action.KEEP)
     advice = "give another name, or set adopt: true if that AMI is the one you want"
-    if holder.state != "available":
+    if holder.state in PENDING_STATES:
+        advice = "run the task again when it is available, or give another name"
+    elif holder.state != "available":
         advice = "give another name, or deregister it yourself if nobody needs it"
     return Decision(
         Action.FAIL,
@@ -147,6 +156,12 @@ class RestoreEntry(Entry):
     image_id: str | None = None
     adopted: bool = False
     """An AMI without proof that the user accepts; it must never look proved."""
+    named_by_manifest: bool = False
+    """The task itself gives no name."""
+    manifest_problem: str = ""
+    """Why the manifest that is there cannot be read."""
+    looks_missed: int = 0
+    """How many looks in a row did not show an AMI that was shown before."""
     failed_image: Image | None = None
     """Ours, failed, holding the name: goes before the start."""
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
@@ -209,6 +224,7 @@ class RestoreOptions:
     allow_unencrypted: bool = False
     wait_timeout: int = 7200
     check_mode: bool = False
+    wait: bool = True
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], check_mode: bool) -> RestoreOptions:
@@ -224,6 +240,7 @@ class RestoreOptions:
             allow_unencrypted=params["allow_unencrypted"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
             check_mode=check_mode,
+            wait=params["wait"],
         )
 
 
@@ -260,14 +277,15 @@ class RestoreOperation:
     # Observe
 
     def observe(self, entries: t.Sequence[RestoreEntry]) -> None:
-        """Look at the stored images and their manifests, then at the AMIs of those names; decide
-        about each.
+        """Look at the stored images and their manifests, then at the AMIs of those names; decide.
+
+        What cannot be looked at for a passing reason stays UNSURE.
         """
         for entry in entries:
             if entry.stored is None:
                 self._see_object(entry)
         self._refuse_shared_names(entries)
-        known = [entry for entry in entries if entry.phase is Phase.UNSURE]
+        known = [entry for entry in entries if entry.phase is Phase.UNSURE and entry.stored]
         if not known:
             return
         self._pending = _images.own_pending_images(self.ec2)
@@ -278,63 +296,69 @@ class RestoreOperation:
 
     def _see_object(self, entry: RestoreEntry) -> None:
         try:
-            entry.stored = self.bucket.head(entry.object_key)
-            if entry.stored is None:
+            stored = self.bucket.head(entry.object_key)
+            if stored is None:
                 entry.fail(
                     f"{self.bucket.url(entry.object_key)} does not exist. Check the key and the"
-                    " prefix; if it was deleted from a"
-                    " versioned bucket, remove its delete marker"
+                    " prefix; if it was deleted from a versioned bucket, remove its delete marker"
                 )
                 return
-            entry.manifest = self._read_manifest(entry)
+            self._read_manifest(entry)
             self._name(entry)
+            entry.stored = stored
         except AnsibleAWSError as error:
-            entry.fail(error_text(error))
+            entry.reason = error_text(error)
+            if not is_transient(error):
+                entry.fail(entry.reason)
 
-    def _read_manifest(self, entry: RestoreEntry) -> Manifest | None:
-        """Return the manifest; without one, a restore works all the same, given a name."""
+    def _read_manifest(self, entry: RestoreEntry) -> None:
+        """Read the manifest; without one, a restore works all the same, given a name."""
         key = manifest_key(entry.object_key)
+        entry.manifest, entry.manifest_problem = None, ""
         try:
             content = self.bucket.read(key)
-            return None if content is None else _manifest.parse(content, self.bucket.url(key))
+            if content is not None:
+                entry.manifest = _manifest.parse(content, self.bucket.url(key))
+            return
         except ManifestError as error:
-            self.warnings.append(
-                f"{entry.label}: {error_text(error)}. The restore goes on without a manifest."
-            )
+            entry.manifest_problem = error_text(error)
         except AnsibleAWSError as error:
             if not is_forbidden(error):
                 raise
-            self.warnings.append(
-                f"{entry.label}: {error_text(error)}. The restore goes on without a manifest."
-            )
-        return None
+            entry.manifest_problem = error_text(error)
+        self.warnings.append(
+            f"{entry.label}: {entry.manifest_problem}. The restore goes on without a manifest."
+        )
 
     def _name(self, entry: RestoreEntry) -> None:
         entry.size = entry.manifest.size if entry.manifest else 0
-        entry.name = entry.name or clean_image_name(entry.manifest.name if entry.manifest else None)
+        if entry.name is None or entry.named_by_manifest:
+            entry.named_by_manifest = True
+            entry.name = clean_image_name(entry.manifest.name if entry.manifest else None)
         if entry.name is None:
+            where = self.bucket.url(manifest_key(entry.object_key))
+            told = "cannot be read" if entry.manifest_problem else "gives none"
             entry.fail(
-                f"no name is given and {self.bucket.url(manifest_key(entry.object_key))} gives"
-                " none. Restore this one with"
-                f" object_key: {entry.object_key!r} and a name"
+                f"no name is given and {where} {told}. Restore this one with object_key:"
+                f" {entry.object_key!r} and a name"
             )
         elif entry.label == entry.object_key:
             entry.label = f"{entry.object_key} as {entry.name!r}"
 
     def _refuse_shared_names(self, entries: t.Sequence[RestoreEntry]) -> None:
-        keys: dict[str, list[str]] = {}
+        """Fail those whose manifests give a name that another one is restored under as well."""
+        users: dict[str, list[RestoreEntry]] = {}
         for entry in entries:
             if entry.name:
-                keys.setdefault(entry.name, []).append(entry.object_key)
-        shared = [
-            f"{name!r} for {' and '.join(users)}" for name, users in keys.items() if len(users) > 1
-        ]
-        if shared:
-            raise InputError(
-                f"One name for several AMIs: {'; '.join(shared)}. AMI names are unique in an"
-                " account and Region; give each"
-                " its own name through stored_images. Nothing was changed."
-            )
+                users.setdefault(entry.name, []).append(entry)
+        for name, sharing in users.items():
+            for entry in sharing:
+                if len(sharing) > 1 and entry.named_by_manifest and entry.open:
+                    entry.fail(
+                        f"{len(sharing)} stored images of this task have the name {name!r}, and AMI"
+                        " names are unique in an account and Region. Restore each with a name of"
+                        " its own through stored_images"
+                    )
 
     # Decide and act
 
@@ -345,7 +369,8 @@ class RestoreOperation:
             (image for image in holders if proves(image, proof)), holders[0] if holders else None
         )
         decision = decide(holder, proof, self.options.adopt)
-        entry.reason = decision.reason
+        # How an answer got lost is told until it is known what became of the request.
+        entry.reason = decision.reason or (entry.reason if entry.answer_lost else "")
         if decision.action is Action.FAIL:
             entry.fail(decision.reason)
         elif decision.action is Action.KEEP and holder:
@@ -357,6 +382,8 @@ class RestoreOperation:
             self._own_ids.add(holder.image_id)
             entry.phase = Phase.RUNNING
             entry.changed |= entry.answer_lost
+            if self.options.check_mode and self.options.wait:
+                self._foresee_tags(entry, holder)
         else:
             entry.failed_image = holder
             self._make_ready(entry, stored)
@@ -364,6 +391,7 @@ class RestoreOperation:
     def _see_image(self, entry: RestoreEntry, image: Image) -> None:
         entry.image = image
         entry.image_id = image.image_id
+        entry.size = image.size or entry.size
 
     def _make_ready(self, entry: RestoreEntry, stored: StoredObject) -> None:
         problem = self._why_not_readable(stored) or self._why_not_encrypted(entry)
@@ -392,21 +420,23 @@ class RestoreOperation:
         """Return why a restore would bring encrypted disks back in the clear; a restore cannot
         choose a key.
         """
-        if entry.manifest and not entry.manifest.has_encrypted_snapshot:
+        encrypted = entry.manifest.has_encrypted_snapshot if entry.manifest else None
+        if encrypted is False or self.options.allow_unencrypted or self._encrypts_by_default():
             return ""
-        if self.options.allow_unencrypted or self._encrypts_by_default():
-            return ""
-        if entry.manifest is None:
+        if entry.manifest is None and not entry.manifest_problem:
             self.warnings.append(
                 f"{entry.label}: EBS encryption by default is off and no manifest tells whether"
-                " the AMI was encrypted; its disks"
-                " come back unencrypted."
+                " the AMI was encrypted; its disks come back unencrypted."
             )
             return ""
+        was = "the AMI was encrypted"
+        if encrypted is None:
+            was = (
+                entry.manifest_problem or "the manifest does not tell whether the AMI was encrypted"
+            )
         return (
-            "the AMI was encrypted, and EBS encryption by default is off in this Region, so its"
-            " disks would come back"
-            " unencrypted. Turn it on (aws ec2 enable-ebs-encryption-by-default), or set"
+            f"{was}, and EBS encryption by default is off in this Region, so its disks would come"
+            " back unencrypted. Turn it on (aws ec2 enable-ebs-encryption-by-default), or set"
             " allow_unencrypted: true"
         )
 
@@ -417,6 +447,12 @@ class RestoreOperation:
 
     def start(self, entry: RestoreEntry) -> Reply:
         """Take a failed restore of ours out of the way, then send CreateRestoreImageTask."""
+        seen = t.cast(StoredObject, entry.stored)
+        if not self._is_unchanged(entry):
+            entry.stored = None
+            return Reply(
+                Answer.BUSY, f"{self.bucket.url(seen.key)} has changed since it was looked at"
+            )
         if entry.failed_image is not None:
             self._remove_failed(entry, entry.failed_image)
         reply = self._create(entry)
@@ -424,6 +460,11 @@ class RestoreOperation:
             entry.image_id = reply.text
             self._own_ids.add(reply.text)
         return reply
+
+    def _is_unchanged(self, entry: RestoreEntry) -> bool:
+        """Look again: between the first look and this start may lie an hour of others' starts."""
+        seen, now = t.cast(StoredObject, entry.stored), self.bucket.head(entry.object_key)
+        return now is not None and (now.etag, now.restorable) == (seen.etag, seen.restorable)
 
     def _create(self, entry: RestoreEntry, dry_run: bool = False) -> Reply:
         wanted = self._wanted_tags(entry)
@@ -480,16 +521,44 @@ class RestoreOperation:
         for entry in entries:
             image = images.get(t.cast(str, entry.image_id))
             if image is None:
+                self._miss(entry)
                 continue
+            entry.looks_missed, entry.reason = 0, ""
             self._see_image(entry, image)
             if image.state == "available":
-                self._finish(entry)
+                self._end(entry)
             elif image.state not in PENDING_STATES:
+                again = "removes that AMI and starts anew"
+                if image.state not in FAILED_STATES:
+                    again = "tells what can be done"
                 entry.fail(
                     f"the restore as {image.image_id} ended in state {image.state!r}:"
-                    f" {image.state_reason or 'AWS gave no reason'}."
-                    " Running the task again removes that AMI and starts anew"
+                    f" {image.state_reason or 'AWS gave no reason'}. Running the task again {again}"
                 )
+
+    def _miss(self, entry: RestoreEntry) -> None:
+        """Give up an AMI that was shown and is gone; one that was never shown may still come."""
+        if entry.image is None:
+            entry.reason = (
+                f"AWS does not show {entry.image_id} yet; the Allowed AMIs setting can hide it"
+            )
+            return
+        entry.looks_missed += 1
+        if entry.looks_missed >= LOOKS_UNTIL_GONE:
+            entry.fail(f"{entry.image_id} is gone: somebody deregistered it while it was restored")
+
+    def _end(self, entry: RestoreEntry) -> None:
+        """Finish an AMI that is available, unless its object was replaced under the restore."""
+        seen, now = t.cast(StoredObject, entry.stored), self.bucket.head(entry.object_key)
+        if now is not None and now.etag != seen.etag:
+            entry.fail(
+                f"{self.bucket.url(seen.key)} was replaced while {entry.image_id} was restored"
+                " from it"
+                f" (ETag {seen.etag}, now {now.etag}), so what the AMI holds is not proved."
+                " Deregister it and run the task again"
+            )
+            return
+        self._finish(entry)
 
     def survey(self, entries: t.Sequence[RestoreEntry]) -> None:
         """Read the progress from the snapshots, and what else is being made in the account."""
@@ -517,17 +586,30 @@ class RestoreOperation:
     def _finish(self, entry: RestoreEntry) -> None:
         """Bring the tags of an available AMI and its snapshots to what the task asks for."""
         entry.phase = Phase.DONE
+        entry.reason = ""
         entry.changed |= entry.answer_lost
         image = t.cast(Image, entry.image)
         try:
-            image_tags, snapshot_tags = self._wanted_tags(entry)
-            self._reconcile(entry, image.image_id, image.tags, image_tags, entry.tags is not None)
-            entry.snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
-            asked = entry.tags is not None or entry.snapshot_tags is not None
-            for snapshot in entry.snapshots.values():
-                self._reconcile(entry, snapshot.snapshot_id, snapshot.tags, snapshot_tags, asked)
+            self._bring_tags(entry, image)
         except AnsibleAWSError as error:
             entry.fail(f"it is restored as {image.image_id}, but: {error_text(error)}")
+            if is_transient(error) and not self.options.check_mode:
+                # The next look tries again.
+                entry.phase = Phase.RUNNING
+
+    def _foresee_tags(self, entry: RestoreEntry, image: Image) -> None:
+        try:
+            self._bring_tags(entry, image)
+        except AnsibleAWSError as error:
+            self.warnings.append(f"{entry.label}: {error_text(error)}.")
+
+    def _bring_tags(self, entry: RestoreEntry, image: Image) -> None:
+        image_tags, snapshot_tags = self._wanted_tags(entry)
+        self._reconcile(entry, image.image_id, image.tags, image_tags, entry.tags is not None)
+        entry.snapshots = _images.snapshots_by_id(self.ec2, image.snapshot_ids)
+        asked = entry.tags is not None or entry.snapshot_tags is not None
+        for snapshot in entry.snapshots.values():
+            self._reconcile(entry, snapshot.snapshot_id, snapshot.tags, snapshot_tags, asked)
 
     def _reconcile(
         self,
@@ -547,7 +629,6 @@ class RestoreOperation:
         if not to_set and not to_unset:
             return
         kept = {key: value for key, value in before.items() if key not in to_unset}
-        entry.tag_changes[resource_id] = (dict(before), kept | dict(to_set))
         if to_set:
             with entry.changing():
                 if not self.options.check_mode:
@@ -556,3 +637,4 @@ class RestoreOperation:
             with entry.changing():
                 if not self.options.check_mode:
                     _images.unset_tags(self.ec2, resource_id, to_unset)
+        entry.tag_changes[resource_id] = (dict(before), kept | dict(to_set))

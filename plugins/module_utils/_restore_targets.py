@@ -120,7 +120,21 @@ def _unique(entries: t.Iterable[RestoreEntry]) -> list[RestoreEntry]:
         first = unique.setdefault((entry.object_key, entry.name), entry)
         if (first.tags, first.snapshot_tags) != (entry.tags, entry.snapshot_tags):
             raise InputError(f"{entry.label} is given twice with different tags.")
+    _refuse_shared_names(unique.values())
     return list(unique.values())
+
+
+def _refuse_shared_names(entries: t.Iterable[RestoreEntry]) -> None:
+    keys: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.name:
+            keys.setdefault(entry.name, []).append(entry.object_key)
+    for name, users in keys.items():
+        if len(users) > 1:
+            raise InputError(
+                f"One name for several AMIs: {name!r} for {' and '.join(users)}. AMI names are"
+                " unique in an account and Region; give each its own. Nothing was changed."
+            )
 
 
 def found(params: t.Mapping[str, t.Any], bucket: Bucket) -> list[RestoreEntry]:

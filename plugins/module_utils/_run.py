@@ -58,7 +58,7 @@ def run(
     with report.stopping():
         prepare()
         if options.check_mode:
-            operation.observe(report.entries)
+            fleet.foresee(options.wait)
             _try_permission(operation, report)
         else:
             fleet.run(options.wait)
@@ -83,5 +83,7 @@ def _try_permission(operation: CheckableOperation[E], report: Report[E]) -> None
         report.permission_checked = True
     elif reply.answer is Answer.FAILED:
         report.stopped_by = f"{first.label}: {reply.text}"
+        for entry in report.entries:
+            entry.changed &= entry.phase is not Phase.READY
     else:
         report.warnings.append(f"The permission could not be checked: {reply.text}")

@@ -19,6 +19,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     error_text,
     is_forbidden,
+    is_transient,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
@@ -287,6 +288,8 @@ class StoreOperation:
     """The keys of the tasks that this run started or attached to."""
     _sizes: dict[str, int] = field(default_factory=dict)
     """GiB by AMI, of the tasks of others."""
+    _appeared: list[StoreEntry] = field(default_factory=list)
+    """Those whose objects the last look has shown."""
     _manifests: dict[str, Manifest] = field(default_factory=dict)
     """By object key, the manifests as they lie in the bucket, as far as read or written."""
 
@@ -344,6 +347,7 @@ class StoreOperation:
                 # That it is there is all that a store needs to know.
                 entry.stored = error.seen
                 entry.presence = Presence.THERE if error.seen else Presence.FORBIDDEN
+        self._appeared = [entry for entry in entries if entry.presence is Presence.THERE]
 
     def _list(self) -> dict[str, StoredObject] | None:
         """Return the stored images under the prefix by key, None where only single keys may be
@@ -388,7 +392,8 @@ class StoreOperation:
     # Decide and act
 
     def _apply(self, entry: StoreEntry, decision: Decision, task: StoreTask | None) -> None:
-        entry.reason = decision.reason
+        # How an answer got lost is told until it is known what became of the request.
+        entry.reason = decision.reason or (entry.reason if entry.answer_lost else "")
         if decision.action is Action.FAIL:
             entry.fail(decision.reason)
         elif decision.action is Action.KEEP:
@@ -452,7 +457,7 @@ class StoreOperation:
             entry.key = reply.text
             self._own_keys.add(entry.key)
             if self.options.manifest:
-                self._guard(entry, lambda: self._write(entry, self._build(entry)))
+                self._guard(entry, lambda: self._describe_started(entry))
         return reply
 
     def _create(self, entry: StoreEntry, dry_run: bool = False) -> Reply:
@@ -530,6 +535,8 @@ class StoreOperation:
         entry.task = task
         if task.state == FAILED:
             entry.fail(f"the store task failed: {task.failure_reason or NO_REASON}")
+        elif task.state == COMPLETED and entry.presence is Presence.FORBIDDEN:
+            entry.fail(decide(entry.presence, None, self.bucket.name, entry.key).reason)
         elif task.state == COMPLETED:
             # S3 is consistent, EC2's records may lag: believe it when it is said twice.
             entry.completed_unseen += 1
@@ -555,7 +562,16 @@ class StoreOperation:
 
     def _finish(self, entry: StoreEntry) -> None:
         """Bring manifest and tags of a stored image to what the task asks for."""
+        if entry.stored is not None and entry.stored.size == 0:
+            entry.stored = None
+            entry.fail(
+                f"{self.bucket.url(entry.key)} is there but empty (0 bytes), so it is no stored"
+                " image."
+                " Remove it, and run the task again"
+            )
+            return
         entry.phase = Phase.DONE
+        entry.reason = ""
         entry.changed |= entry.answer_lost
         try:
             manifest = self._finished_manifest(entry)
@@ -565,10 +581,14 @@ class StoreOperation:
                 self._write(entry, manifest)
         except AnsibleAWSError as error:
             entry.fail(f"it is stored as {self.bucket.url(entry.key)}, but: {error_text(error)}")
+            if is_transient(error) and not self.options.check_mode:
+                # The next look tries again.
+                entry.phase = Phase.RUNNING
 
     def _read(self, entry: StoreEntry) -> Manifest | None:
-        """Return the manifest that is there; an unreadable one is left alone, with a warning, and
-        counts as none.
+        """Return the manifest that is there.
+
+        :raises ManifestError: when something else lies at its key.
         """
         if entry.key not in self._manifests:
             key = manifest_key(entry.key)
@@ -586,11 +606,9 @@ class StoreOperation:
         stored = entry.stored
         if stored is None or not (self.options.manifest or self.options.purge_tags):
             return None
-        try:
-            manifest = self._read(entry)
-        except ManifestError as error:
-            self.warnings.append(f"{entry.label}: {error}. It is left as it is.")
+        if not self._read_or_leave(entry):
             return None
+        manifest = self._manifests.get(entry.key)
         if not self.options.manifest:
             return manifest
         if manifest is None:
@@ -603,8 +621,21 @@ class StoreOperation:
                 f" stored image has {stored.etag}."
             )
             return manifest
+        self._see_ended_tasks()
         start_time = entry.task.start_time.isoformat() if entry.task else None
         return manifest.completed(stored.etag, stored.size, start_time)
+
+    def _see_ended_tasks(self) -> None:
+        """Learn, in one question for all that have appeared, when the tasks started that this run
+        never saw in progress.
+        """
+        unseen = [entry for entry in self._appeared if entry.task is None]
+        self._appeared = []
+        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in unseen])
+        for entry in unseen:
+            task = newest.get(entry.image_id)
+            if task and (task.bucket, task.object_key) == (self.bucket.name, entry.key):
+                entry.task = task
 
     def _build_late(self, entry: StoreEntry) -> Manifest | None:
         image = entry.image or _images.images_by_id(self.ec2, [entry.image_id]).get(entry.image_id)
@@ -618,17 +649,33 @@ class StoreOperation:
         entry.image = image
         return self._build(entry)
 
+    def _describe_started(self, entry: StoreEntry) -> None:
+        """Write the manifest of a task of this run, over one of a former object if need be."""
+        if self._read_or_leave(entry):
+            self._write(entry, self._build(entry))
+
+    def _read_or_leave(self, entry: StoreEntry) -> bool:
+        """Tell whether the manifest's key may be written: it is free, or holds a manifest."""
+        try:
+            self._read(entry)
+        except ManifestError as error:
+            self.warnings.append(f"{entry.label}: {error}. It is left as it is.")
+            return False
+        return True
+
     def _describe_running(self, entry: StoreEntry) -> None:
         """See to the manifest of a task that somebody else may have started.
 
         A manifest with an ETag there describes a former object of this key, which is gone.
         """
-        if not self.options.manifest:
+        if self.options.check_mode and self.options.wait:
+            # What is written when the object appears: the manifest, or else the tags.
+            entry.changed |= self.options.manifest or bool(self.options.tags)
+        if not self.options.manifest or not self._read_or_leave(entry):
             return
-        there = self._read(entry)
+        there = self._manifests.get(entry.key)
         if (there is None or there.etag is not None) and entry.image is not None:
             self._write(entry, self._build(entry))
-        entry.changed |= self.options.check_mode and self.options.wait
 
     def _build(self, entry: StoreEntry) -> Manifest:
         image = t.cast(Image, entry.image)
@@ -684,9 +731,9 @@ class StoreOperation:
                 f" the {MAX_OBJECT_TAGS} that S3 allows"
             )
             return manifest
-        entry.tags_before, entry.tags_after = before, after
         if after != before:
             with entry.changing():
                 if not self.options.check_mode:
                     self.bucket.set_tags(entry.key, after)
+        entry.tags_before, entry.tags_after = before, after
         return manifest.with_object_tag_keys((ours - purged) | set(wanted)) if manifest else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils import _images, _store_tasks
+from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest, _store_tasks
 from ansible_collections.amistore.aws.plugins.module_utils._aws import error_text
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_key, manifest_key
@@ -144,7 +144,17 @@ class Removal:
                 if not self.check_mode:
                     entry.deletion = self.bucket.delete(entry.key)
             entry.stored = None
-        if entry.manifest_there:
+        if entry.manifest_there and self._is_manifest(entry):
             with entry.changing():
                 if not self.check_mode:
                     self.bucket.delete(manifest_key(entry.key))
+
+    def _is_manifest(self, entry: AbsentEntry) -> bool:
+        """Tell whether the object beside the stored image is ours to delete."""
+        key = manifest_key(entry.key)
+        content = self.bucket.read(key)
+        if content is None or _manifest.is_ours(content):
+            return content is not None
+        self.warnings.append(f"{self.bucket.url(key)} is not a manifest; it is left as it is.")
+        entry.manifest_there = False
+        return False

@@ -28,6 +28,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
 # RestoreObject first.
 ARCHIVE_CLASSES = ("GLACIER", "DEEP_ARCHIVE")
 TIERED_CLASS = "INTELLIGENT_TIERING"
+# In bytes. The manifest of an AMI with every disk and tag that AWS allows stays far below.
+LARGEST_MANIFEST = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ class Bucket:
                 self._refuse_unless_missing(key, error)
                 return None
             raise
+        if "ETag" not in answer:
+            raise AmiStoreError(f"The answer for {self.url(key)} has no ETag, so it is not S3's")
         restore = answer.get("Restore", "")
         return StoredObject(
             key=key,
@@ -264,7 +268,13 @@ class Bucket:
 
     def _get_content(self, **params: t.Any) -> bytes:
         # Part of the call, since the connection can be lost while the content comes.
-        with contextlib.closing(self._client.get_object(**params)["Body"]) as body:
+        answer = self._client.get_object(**params)
+        with contextlib.closing(answer["Body"]) as body:
+            if answer.get("ContentLength", 0) > LARGEST_MANIFEST:
+                raise AmiStoreError(
+                    f"{self.url(params['Key'])} has {answer['ContentLength']} bytes, more than any"
+                    f" manifest ({LARGEST_MANIFEST})"
+                )
             return t.cast(bytes, body.read())
 
     def write(self, key: str, content: bytes) -> None:
@@ -278,6 +288,9 @@ class Bucket:
 
     def set_tags(self, key: str, tags: t.Mapping[str, str]) -> None:
         """Replace the object's whole tag set."""
+        if not tags:
+            self._call("remove the tags of", "delete_object_tagging", key)
+            return
         tag_set = ansible_dict_to_boto3_tag_list(tags)
         self._call("write the tags of", "put_object_tagging", key, Tagging={"TagSet": tag_set})
 

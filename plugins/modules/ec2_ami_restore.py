@@ -60,6 +60,8 @@ options:
     description:
       - Restore every stored image that lies directly under O(prefix), under the names that their
         manifests give.
+      - AMI names are unique in an account and Region. Those that have one name in common fail, the
+        others are restored; give each its own name with O(stored_images).
     type: bool
     default: false
   prefix:
@@ -98,8 +100,9 @@ options:
   allow_unencrypted:
     description:
       - Restore an AMI whose snapshots were encrypted even though EBS encryption by default is off
-        in this Region, so that
-        its disks come back in the clear. A restore cannot choose a key.
+        in this Region, so that its disks come back in the clear. A restore cannot choose a key.
+      - Needed too when a manifest is there but cannot be read, or does not tell. Without any
+        manifest there is a warning.
     type: bool
     default: false
 attributes:

@@ -51,6 +51,7 @@ NEEDS = (
     Need("store", "s3:PutObject", _REQUIRED),
     Need("store", "s3:GetObjectTagging", _REQUIRED),
     Need("store", "s3:PutObjectTagging", _REQUIRED),
+    Need("store", "s3:DeleteObjectTagging", _REQUIRED),
     Need("store", "ec2:DescribeImageAttribute", _OPTIONAL),
     Need("store", "ebs:GetSnapshotBlock", _BY_AWS),
     Need("store", "ebs:ListSnapshotBlocks", _BY_AWS),
@@ -92,4 +93,5 @@ NEEDS = (
     Need("cleanup", "s3:GetObject", _REQUIRED),
     Need("cleanup", "s3:ListBucket", _REQUIRED),
     Need("cleanup", "s3:GetBucketVersioning", _OPTIONAL),
+    Need("cleanup", "kms:Decrypt", _BY_AWS),
 )

@@ -31,13 +31,14 @@ Play = Callable[[Stage], Iterator[Outcome]]
 
 
 def store(stage: Stage) -> Iterator[Outcome]:
-    """Store an encrypted AMI with tags, change the tags, look at it all."""
+    """Store an encrypted AMI with tags, change the tags, look at it all, remove the tags."""
     image_id = plant_image(stage)
     yield stage.run(ec2_ami_store, image_ids=[image_id], tags={"week": "1"}, **PLACE)
     yield stage.run(
         ec2_ami_store, image_ids=[image_id], tags={"day": "2"}, purge_tags=True, **PLACE
     )
     yield stage.run(ec2_ami_store_info, **EVERYTHING)
+    yield stage.run(ec2_ami_store, image_ids=[image_id], tags={}, purge_tags=True, **PLACE)
 
 
 def restore(stage: Stage) -> Iterator[Outcome]:

@@ -183,7 +183,7 @@ def test_a_bucket_of_a_listed_account_is_used(
         assert not outcome.failed, outcome.text
 
 
-def test_a_restore_without_the_right_to_manifests_needs_a_name_and_warns(
+def test_a_restore_without_the_right_to_manifests_needs_a_name_and_consent(
     stage: Stage, rendered: Rendered
 ) -> None:
     image_id = stored_image(stage)
@@ -191,7 +191,10 @@ def test_a_restore_without_the_right_to_manifests_needs_a_name_and_warns(
     manifests = {"Sid": "No", "Effect": "Deny", "Action": "s3:GetObject", "Resource": "*.json"}
     stage.allow({**document, "Statement": [*listed(document["Statement"]), manifests]})
     place = {"bucket": BUCKET, "object_key": f"dr/{image_id}.bin"}
-    outcome = stage.run(ec2_ami_restore, name="web-restored", **place)
+    refused = stage.run(ec2_ami_restore, name="web-restored", **place)
+    assert refused.failed
+    assert "s3:GetObject" in refused.values["msg"]
+    outcome = stage.run(ec2_ami_restore, name="web-restored", allow_unencrypted=True, **place)
     assert not outcome.failed, outcome.text
     assert "s3:GetObject" in outcome.warnings
 

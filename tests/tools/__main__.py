@@ -82,10 +82,15 @@ def setup(names: Sequence[str]) -> int:
     return 1 if missing else 0
 
 
+def select(names: Sequence[str]) -> list[Check]:
+    """The checks of these names, or all, with those whose results they read."""
+    wanted = {*names, *(checks.ALL[name].after for name in names)}
+    return [check for name, check in checks.ALL.items() if not names or name in wanted]
+
+
 def check(names: Sequence[str], jobs: int) -> int:
     start = time.monotonic()
-    selected = [check for name, check in checks.ALL.items() if not names or name in names]
-    results = run(selected, jobs)
+    results = run(select(names), jobs)
     print(f"\n{time.monotonic() - start:.0f} s in all\n{running.summary(results)}", flush=True)
     return 1 if any(result.outcome is Outcome.FAILED for result in results) else 0
 

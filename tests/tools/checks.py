@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +130,14 @@ def tools_tests() -> Check:
     return Check("tools", "tests of the test tools", (EMULATOR,), steps)
 
 
+def option_use() -> Check:
+    def steps() -> Iterator[Step]:
+        command = (EMULATOR.python, "-m", "tests.tools.option_use")
+        yield step(*command, variables=surroundings.plain())
+
+    return Check("options", "use of every option in targets", (EMULATOR,), steps)
+
+
 def sanity_of(leg: Environment) -> Check:
     def steps() -> Iterator[Step]:
         amazon = _amazon_aws(leg)
@@ -169,13 +176,15 @@ def types() -> Check:
         plugins = ("-p", "ansible_collections.amistore.aws.plugins")
         yield step(mypy, "--python-executable", TOOLS.python, *plugins, variables=variables)
         packages = (
-            "tests.emulator",
-            "tests.integration",
-            "tests.permissions",
-            "tests.scanner",
-            "tests.tools",
+            "benchmarks",
+            "demo",
+            "emulator",
+            "integration",
+            "permissions",
+            "scanner",
+            "tools",
         )
-        tests = [word for package in packages for word in ("-p", package)]
+        tests = [word for package in packages for word in ("-p", f"tests.{package}")]
         yield step(mypy, "--python-executable", EMULATOR.python, *tests, variables=variables)
         plays = ("-p", "tests.playbooks")
         yield step(mypy, "--python-executable", RUNNER.python, *plays, variables=variables)
@@ -238,10 +247,6 @@ def _amazon_aws(environment: Environment) -> Path:
     return environment.site_packages() / "ansible_collections" / "amazon" / "aws"
 
 
-def clean() -> None:
-    shutil.rmtree(BUILD, ignore_errors=True)
-
-
 # The longest first, so that two at a time end at about the same moment.
 ALL = {
     check.name: check
@@ -266,6 +271,7 @@ ALL = {
         coverage(),
         tools_tests(),
         changelog(),
+        option_use(),
         ruff(),
     )
 }

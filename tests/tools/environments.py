@@ -149,7 +149,7 @@ def _locked(environment: Environment) -> Iterator[None]:
 
 def _fingerprint(environment: Environment, interpreter: Path) -> str:
     # The folder is part of it because scripts in a virtual environment name it.
-    parts = [RECIPE, str(environment.folder), str(interpreter.resolve())]
+    parts = [RECIPE, str(environment.folder.resolve()), str(interpreter.resolve())]
     parts += [_text(name) for name in environment.requirements]
     parts += ["--no-deps", *(_text(name) for name in environment.collections)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -42,7 +42,7 @@ def for_ansible(environment: Environment) -> dict[str, str]:
         "ANSIBLE_HOME": str(BUILD / "ansible"),
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
-        "ANSIBLE_NOCOLOR": "true",
+        "ANSIBLE_REMOTE_TEMP": str(BUILD / "ansible" / "tmp"),
         "PATH": os.pathsep.join([str(environment.folder / "bin"), os.environ["PATH"]]),
     }
 

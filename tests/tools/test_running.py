@@ -126,3 +126,9 @@ def test_a_check_that_waits_names_one_that_is_there() -> None:
     waits = [one.after for one in checks.ALL.values() if one.after]
     assert waits
     assert set(waits) <= set(checks.ALL)
+
+
+def test_a_check_brings_along_the_one_whose_results_it_reads() -> None:
+    chosen = [one.name for one in command_line.select(["coverage", "ruff"])]
+    assert chosen == ["unit-ansible12", "coverage", "ruff"]
+    assert [one.name for one in command_line.select([])] == list(checks.ALL)

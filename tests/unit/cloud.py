@@ -40,6 +40,7 @@ MUTATING = (
     "DeleteSnapshot",
     "PutObject",
     "PutObjectTagging",
+    "DeleteObjectTagging",
     "DeleteObject",
 )
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -371,6 +372,11 @@ class Cloud:
     def _PutObjectTagging(self, params: dict[str, Any]) -> Answer:
         thing = self._thing(params, Refusal("NoSuchKey", "The key does not exist.", 404))
         thing.tags = to_dict(params["Tagging"]["TagSet"])
+        return {}
+
+    def _DeleteObjectTagging(self, params: dict[str, Any]) -> Answer:
+        thing = self._thing(params, Refusal("NoSuchKey", "The key does not exist.", 404))
+        thing.tags = {}
         return {}
 
     def _DeleteObject(self, params: dict[str, Any]) -> Answer:

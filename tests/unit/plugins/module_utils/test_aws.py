@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import pytest
 from botocore.exceptions import ClientError
 
@@ -35,6 +36,7 @@ CONNECTION_LOST: list[Exception] = [
     botocore.exceptions.ReadTimeoutError(endpoint_url="https://ec2.example"),
     botocore.exceptions.EndpointConnectionError(endpoint_url="https://ec2.example"),
     botocore.exceptions.ConnectTimeoutError(endpoint_url="https://ec2.example"),
+    botocore.parsers.ResponseParserError("a proxy's page"),
 ]
 
 
@@ -248,6 +250,11 @@ def test_the_words_show_the_decode_command() -> None:
         " aws sts decode-authorization-message --query DecodedMessage --output text"
         " --encoded-message aBc-123"
     )
+
+
+def test_a_head_request_without_a_reason_is_explained() -> None:
+    words = aws_words(client_error("400", "Bad Request"))
+    assert words.startswith("400: Bad Request (S3 gives no reason to a HEAD request; expired")
 
 
 def test_the_words_hold_nothing_but_code_and_message() -> None:

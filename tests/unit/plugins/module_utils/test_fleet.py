@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
@@ -29,6 +30,11 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     Limits,
     Rate,
 )
+from tests.unit.plugins.module_utils.scripted_operation import (
+    Script,
+    aws_error,
+    lost_connection,
+)
 from tests.unit.plugins.module_utils.virtual_clock import VirtualClock
 
 DENIED = Reply(Answer.FAILED, "UnauthorizedOperation: no", "UnauthorizedOperation")
@@ -37,90 +43,6 @@ THROTTLED = Reply(Answer.THROTTLED, "RequestLimitExceeded: slow", "RequestLimitE
 LOST = Reply(Answer.UNCERTAIN, "no answer from AWS")
 BUSY = Reply(Answer.BUSY, "InvalidRequest: already in progress", "InvalidRequest")
 EXISTS = Reply(Answer.EXISTS, "InvalidRequest: already exists in the bucket", "InvalidRequest")
-
-
-def aws_error(code: str) -> AmiStoreError:
-    answer = {"Error": {"Code": code, "Message": "words of AWS"}}
-    return AmiStoreError("Failed to look", ClientError(answer, "Look"))
-
-
-def lost_connection() -> AmiStoreError:
-    return AmiStoreError("Failed to look", ConnectionClosedError(endpoint_url="https://ec2"))
-
-
-@dataclass
-class Script:
-    """An operation whose tasks take `duration` seconds and whose answers are written down before.
-
-    `answers` and `decisions` are used up one by one by label; then a create is accepted and an
-    observed entry is ready.
-    """
-
-    clock: VirtualClock
-    duration: float = 100.0
-    answers: dict[str, list[Reply | Exception]] = field(default_factory=dict)
-    decisions: dict[str, list[Phase]] = field(default_factory=dict)
-    observe_errors: list[Exception | None] = field(default_factory=list)
-    look_errors: list[Exception | None] = field(default_factory=list)
-    survey_errors: list[Exception | None] = field(default_factory=list)
-    foreign: Callable[[float], int] = lambda now: 0
-    """Tasks of others at a moment, each of `foreign_gib` GiB."""
-    foreign_gib: int = 1
-    latency: float = 0.0
-    foreign_tasks: int = 0
-    foreign_size: int = 0
-    creates: list[tuple[float, str]] = field(default_factory=list)
-    observed: list[tuple[float, list[str]]] = field(default_factory=list)
-    looks: list[float] = field(default_factory=list)
-    surveys: list[float] = field(default_factory=list)
-
-    def observe(self, entries: Sequence[Entry]) -> None:
-        self.observed.append((self.clock.now(), [entry.label for entry in entries]))
-        raise_next(self.observe_errors)
-        self._see_foreign()
-        for entry in entries:
-            planned = self.decisions.get(entry.label)
-            entry.phase = planned.pop(0) if planned else Phase.READY
-            entry.reason = ""
-            if entry.phase is Phase.FAILED:
-                entry.reason = "a fault of its own"
-
-    def start(self, entry: Entry) -> Reply:
-        self.clock.pass_by(self.latency)
-        self.creates.append((self.clock.now(), entry.label))
-        planned = self.answers.get(entry.label)
-        answer = planned.pop(0) if planned else Reply(Answer.ACCEPTED, "key")
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def look(self, entries: Sequence[Entry]) -> None:
-        self.looks.append(self.clock.now())
-        raise_next(self.look_errors)
-        for entry in entries:
-            if self.clock.now() >= entry.started_at + self.duration:
-                entry.phase = Phase.DONE
-
-    def survey(self, entries: Sequence[Entry]) -> None:
-        self.surveys.append(self.clock.now())
-        raise_next(self.survey_errors)
-        self._see_foreign()
-        for entry in entries:
-            if entry.phase is Phase.HELD and not self.foreign_tasks:
-                entry.phase = Phase.UNSURE
-
-    def _see_foreign(self) -> None:
-        self.foreign_tasks = self.foreign(self.clock.now())
-        self.foreign_size = self.foreign_tasks * self.foreign_gib
-
-    def moments(self, label: str) -> list[float]:
-        return [moment for moment, created in self.creates if created == label]
-
-
-def raise_next(errors: list[Exception | None]) -> None:
-    error = errors.pop(0) if errors else None
-    if error:
-        raise error
 
 
 @dataclass
@@ -148,7 +70,7 @@ class Run:
         return [entry.phase for entry in self.entries]
 
 
-def run_of(*labels: str, size: int = 1, **script: object) -> Run:
+def run_of(*labels: str, size: int = 1, **script: Any) -> Run:
     made = Script(VirtualClock())
     for name, value in script.items():
         assert hasattr(made, name)
@@ -464,14 +386,17 @@ def test_without_wait_a_throttled_answer_ends_the_starts() -> None:
 @pytest.mark.parametrize("kind", ["look_errors", "survey_errors"])
 def test_passing_faults_of_looks_are_outlived(kind: str) -> None:
     faults = [aws_error("RequestLimitExceeded"), lost_connection(), aws_error("InternalError")]
-    run = run_of("a", **{kind: faults}).go()
+    run = run_of("a")
+    setattr(run.script, kind, faults)
+    run.go()
     assert run.phases() == [Phase.DONE]
     assert faults == []
 
 
 @pytest.mark.parametrize("kind", ["look_errors", "survey_errors"])
 def test_a_permanent_fault_of_a_look_ends_the_run_with_its_entries_intact(kind: str) -> None:
-    run = run_of("a", "b", **{kind: [aws_error("AccessDenied")]})
+    run = run_of("a", "b")
+    setattr(run.script, kind, [aws_error("AccessDenied")])
     with pytest.raises(AmiStoreError) as raised:
         run.go()
     assert "Failed to look" in str(raised.value)

@@ -144,6 +144,11 @@ def test_leading_and_double_slashes_are_refused(value: str) -> None:
     assert "'path/deeper'" in text
 
 
+def test_a_prefix_that_nobody_can_read_is_refused() -> None:
+    text = refusal(_inputs.clean_prefix, "dr\x00web")
+    assert text == r"prefix 'dr\x00web' holds a character that cannot be printed."
+
+
 # The owner
 
 
@@ -223,6 +228,17 @@ def test_tags_become_text() -> None:
         "8": "True",
         "empty": "",
     }
+
+
+def test_tags_that_are_one_once_they_are_text_are_refused() -> None:
+    text = refusal(_inputs.clean_object_tags, {1: "a", "1": "b"})
+    assert text == "tags: two tag keys are the same once they are written as text."
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": "b"}])
+def test_a_tag_holds_plain_text(value: Any) -> None:
+    text = refusal(_inputs.clean_object_tags, {"team": value})
+    assert text == f"tags: the value of 'team' is {value!r}; a tag holds plain text."
 
 
 def test_an_object_takes_ten_tags() -> None:

@@ -80,6 +80,13 @@ def test_none_given_is_nothing_to_do() -> None:
     assert not report().failed
 
 
+def test_a_run_that_stopped_before_any_was_found_does_not_call_it_nothing_to_do() -> None:
+    told = report()
+    told.stopped_by = "bucket 'mine' does not exist."
+    assert told.message == "Stopped: bucket 'mine' does not exist."
+    assert told.failed
+
+
 def test_counts_come_first_then_the_failed_with_their_reasons() -> None:
     told = report(
         entry(Phase.DONE),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, InputError
+from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._restore import (
     ETAG_TAG,
@@ -222,6 +222,13 @@ def test_without_any_name_the_entry_fails(
     assert f"object_key: {KEY!r} and a name" in entry.reason
 
 
+def test_two_images_without_a_name_share_none(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.objects["copy.bin"] = Thing()
+    entries = [RestoreEntry(key, object_key=key) for key in (KEY, "copy.bin")]
+    restoring.operation.observe(entries)
+    assert [entry.phase for entry in entries] == [Phase.FAILED, Phase.FAILED]
+
+
 def test_a_name_in_a_manifest_that_aws_would_refuse_fails_the_entry(
     restoring: Restoring, cloud: Cloud
 ) -> None:
@@ -258,31 +265,120 @@ def test_a_manifest_that_is_missing_is_no_forbidden_one(restoring: Restoring, cl
     assert not [warning for warning in restoring.warnings if "Failed to read" in warning]
 
 
-def test_a_manifest_that_s3_cannot_give_now_fails_the_entry(
+def test_a_manifest_that_s3_cannot_give_now_is_asked_for_again(
     restoring: Restoring, cloud: Cloud
 ) -> None:
     """Without it the guard of encrypted disks would be blind."""
     cloud.denials["GetObject"] = Refusal("InternalError", status=500)
     entry = restoring.observe()
-    assert entry.phase is Phase.FAILED
+    assert entry.phase is Phase.UNSURE
     assert "InternalError" in entry.reason
+    del cloud.denials["GetObject"]
+    restoring.operation.observe([entry])
+    assert (entry.phase, entry.reason) == (Phase.READY, "")
 
 
-def test_one_name_for_two_images_stops_before_anything_is_touched(
+def test_a_name_that_two_manifests_give_fails_those_two_only(
     restoring: Restoring, cloud: Cloud
 ) -> None:
     write_manifest(cloud, "web")
     cloud.objects["copy.bin"] = Thing()
+    cloud.objects["other.bin"] = Thing()
     entries = [
         RestoreEntry(KEY, object_key=KEY),
         RestoreEntry("copy.bin", object_key="copy.bin", name="web"),
+        RestoreEntry("other.bin", object_key="other.bin", name="other"),
     ]
-    with pytest.raises(InputError) as caught:
-        restoring.operation.observe(entries)
-    assert str(caught.value).startswith(
-        f"One name for several AMIs: 'web' for {KEY} and copy.bin. AMI names are unique"
-    )
+    restoring.operation.observe(entries)
+    assert [entry.phase for entry in entries] == [Phase.FAILED, Phase.READY, Phase.READY]
+    assert entries[0].reason.startswith("2 stored images of this task have the name 'web'")
     assert cloud.mutations() == []
+
+
+def test_an_object_that_was_replaced_before_the_start_is_looked_at_again(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.observe(name="web")
+    cloud.objects[KEY] = Thing(b"another image")
+    reply = restoring.operation.start(entry)
+    assert (reply.answer, entry.stored) == (Answer.BUSY, None)
+    assert "has changed since it was looked at" in reply.text
+    assert cloud.params("CreateRestoreImageTask") == []
+
+
+def test_an_object_that_was_replaced_under_the_restore_is_no_proof(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    restoring.operation.look([entry])
+    cloud.objects[KEY] = Thing(b"another image")
+    cloud.images[entry.image_id]["State"] = "available"
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.FAILED
+    assert "was replaced while" in entry.reason
+    assert cloud.objects[KEY].etag in entry.reason
+
+
+def test_an_ami_that_is_gone_is_given_up_after_three_looks(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    restoring.operation.look([entry])
+    del cloud.images[entry.image_id]
+    restoring.operation.look([entry])
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.FAILED
+    assert (
+        entry.reason == f"{entry.image_id} is gone: somebody deregistered it while it was restored"
+    )
+
+
+def test_an_ami_that_was_never_shown_is_waited_for(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    image = cloud.images.pop(entry.image_id)
+    for _look in range(4):
+        restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    assert "the Allowed AMIs setting can hide it" in entry.reason
+    cloud.images[entry.image_id] = {**image, "State": "available"}
+    restoring.operation.look([entry])
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"format_version": 99}', b'{"format_version": 1}'])
+def test_a_manifest_that_does_not_tell_of_encryption_stops_the_restore(
+    content: bytes, restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.encrypts_by_default = False
+    cloud.objects[MANIFEST] = Thing(content)
+    entry = restoring.observe(name="web")
+    assert entry.phase is Phase.FAILED
+    assert "EBS encryption by default is off" in entry.reason
+    assert "allow_unencrypted: true" in entry.reason
+
+
+def test_a_manifest_that_does_not_tell_is_no_matter_where_encryption_is_on(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    cloud.objects[MANIFEST] = Thing(b"{")
+    cloud.encrypts_by_default = True
+    assert restoring.observe(name="web").phase is Phase.READY
+
+
+def test_tags_that_cannot_be_written_now_are_tried_again(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started()
+    cloud.images[entry.image_id].update(State="available", Tags=[])
+    cloud.denials["CreateTags"] = Refusal("InternalError", status=500)
+    restoring.operation.look([entry])
+    assert entry.phase is Phase.RUNNING
+    assert "but: " in entry.reason
+    del cloud.denials["CreateTags"]
+    restoring.operation.look([entry])
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
 
 
 # The guard of encrypted disks
@@ -372,10 +468,17 @@ def test_empty_snapshot_tags_leave_the_proof_alone(restoring: Restoring, cloud: 
     assert tags_of(cloud, entry)[1] == [proof(cloud), proof(cloud)]
 
 
+def test_a_refused_start_names_no_ami(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.denials["CreateRestoreImageTask"] = Refusal("RequestLimitExceeded", "slow", 503)
+    entry = restoring.observe()
+    assert restoring.operation.start(entry).answer is Answer.THROTTLED
+    assert (shown(entry)["image_id"], shown(entry)["state"]) == (None, "NotStarted")
+
+
 def test_the_restores_of_others_count_in_size_and_anything_pending_as_traffic(
     restoring: Restoring, cloud: Cloud
 ) -> None:
-    cloud.add_image("ami-00000001", "copy", state="pending")
+    cloud.add_image("ami-00000001", "copy", state="pending")["BlockDeviceMappings"].pop(0)
     cloud.add_image("ami-00000002", "r", state="pending", tags={LOCATION_TAG: "theirs/x.bin"})
     entry = restoring.started()
     restoring.operation.survey([entry])
@@ -434,6 +537,16 @@ def test_the_progress_is_that_of_the_snapshots_by_their_sizes(
     assert shown(entry)["progress_percentage"] == (8 * 100 + 20 * 30) // 28
 
 
+def test_an_ami_that_shows_no_disks_yet_keeps_the_manifests_size(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    write_manifest(cloud)
+    entry = restoring.started()
+    cloud.images[str(entry.image_id)]["BlockDeviceMappings"] = []
+    restoring.look(entry)
+    assert entry.size == 8
+
+
 def test_progress_without_snapshots_is_none(restoring: Restoring, cloud: Cloud) -> None:
     entry = restoring.started()
     cloud.snapshots.clear()
@@ -460,8 +573,41 @@ def test_a_restore_that_is_under_way_is_followed(restoring: Restoring, cloud: Cl
     add_holder(cloud, "pending")
     entry = restoring.observe()
     assert (entry.phase, entry.changed, entry.image_id) == (Phase.RUNNING, False, HOLDER)
+    assert entry.size == 28
     assert (restoring.operation.foreign_tasks, restoring.operation.foreign_size) == (0, 0)
     assert shown(entry)["progress_percentage"] == 100
+
+
+def test_a_restore_under_way_gets_its_tags_when_it_is_there(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    image = add_holder(cloud, "pending")
+    entry = restoring.observe(tags={"team": "a"})
+    assert (entry.changed, cloud.mutations()) == (False, [])
+    image["State"] = "available"
+    restoring.look(entry)
+    assert entry.changed
+    assert tags_of(cloud, entry)[0] == proof(cloud) | {"team": "a"}
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_check_mode_of_a_restore_under_way_predicts_the_tags_of_a_run_that_waits(
+    wait: bool, restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, "pending")
+    entry = restoring_with(check_mode=True, wait=wait).observe(tags={"team": "a"})
+    assert (entry.phase, entry.changed) == (Phase.RUNNING, wait)
+    assert cloud.mutations() == []
+
+
+def test_check_mode_that_cannot_foresee_the_tags_says_so(
+    restoring_with: RestoringWith, cloud: Cloud
+) -> None:
+    add_holder(cloud, "pending")
+    cloud.faults["DescribeSnapshots"] = [forbidden()]
+    restoring = restoring_with(check_mode=True)
+    assert restoring.observe().phase is Phase.RUNNING
+    assert "Failed to describe the snapshots" in restoring.warnings[0]
 
 
 def test_a_second_run_changes_nothing(restoring: Restoring, cloud: Cloud) -> None:
@@ -611,6 +757,7 @@ def test_tags_are_reconciled_on_the_ami_and_its_snapshots(
     wanted = proof(cloud) | {"team": "a"}
     assert tags_of(cloud, entry) == (wanted | {"stored": "1"}, [wanted, wanted])
     assert entry.changed
+    assert cloud.mutations() == ["CreateTags"] * 3
     diffs = {diff["before_header"]: diff for diff in tag_diffs([entry])}
     assert list(diffs) == [HOLDER, *cloud.snapshots]
     assert diffs[HOLDER]["before"]["team"] == "old"
@@ -639,6 +786,7 @@ def test_purging_by_empty_tags_removes_all_but_the_proof(
     add_holder(cloud, tags={"stored": "1"})
     entry = restoring_with(purge_tags=True).observe(tags={})
     assert entry.changed
+    assert cloud.mutations() == ["DeleteTags"]
     assert tags_of(cloud, entry)[0] == proof(cloud)
 
 
@@ -717,7 +865,8 @@ def test_options_are_cleaned() -> None:
         "adopt": True,
         "allow_unencrypted": True,
         "wait_timeout": 60,
+        "wait": False,
     }
     assert RestoreOptions.from_params(params, True) == RestoreOptions(
-        BUCKET, ACCOUNT, True, True, True, 60, True
+        BUCKET, ACCOUNT, True, True, True, 60, True, False
     )

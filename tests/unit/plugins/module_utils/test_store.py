@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
     LISTING_GRACE,
@@ -245,6 +246,14 @@ def test_an_enormous_ami_is_warned_about_and_tried(storing: Storing, cloud: Clou
     ]
 
 
+def test_the_largest_ami_that_aws_documents_is_not_warned_about(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] = 4980
+    storing.observe()
+    assert storing.warnings == []
+
+
 def test_the_work_of_others_is_counted_by_size(storing: Storing, cloud: Cloud) -> None:
     cloud.add_image(WEB)
     cloud.add_image(DB)
@@ -252,6 +261,17 @@ def test_the_work_of_others_is_counted_by_size(storing: Storing, cloud: Cloud) -
     cloud.add_task("ami-0000gone", bucket="other")
     storing.observe()
     assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (2, 28)
+
+
+@pytest.mark.parametrize("place", [{"bucket": "other"}, {"key": f"else/{KEY}"}])
+def test_the_same_ami_in_another_place_is_the_work_of_others(
+    place: dict[str, str], storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.add_task(WEB, minutes=9, **place)
+    storing.operation.survey([entry])
+    assert (storing.operation.foreign_tasks, storing.operation.foreign_size) == (1, 28)
 
 
 def test_this_runs_work_is_not_counted_as_others(storing: Storing, cloud: Cloud) -> None:
@@ -317,6 +337,18 @@ def test_no_manifest_is_written_when_none_is_wanted(
     entry = storing_with(manifest=False).started()
     assert cloud.mutations() == ["CreateStoreImageTask"]
     assert shown(entry)["manifest_key"] is None
+
+
+def test_the_key_that_aws_chose_is_the_one_that_is_waited_for(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.replies["CreateStoreImageTask"] = lambda _params: {"ObjectKey": f"x/{KEY}"}
+    entry = storing.started()
+    cloud.objects[f"x/{KEY}"] = Thing()
+    storing.look(entry)
+    assert (entry.phase, shown(entry)["object_key"]) == (Phase.DONE, f"x/{KEY}")
+    assert shown(entry)["manifest_key"] == f"x/{MANIFEST}"
 
 
 def test_a_refused_start_writes_nothing(storing: Storing, cloud: Cloud) -> None:
@@ -393,6 +425,55 @@ def test_a_manifest_is_written_once_and_completed_once(storing: Storing, cloud: 
     assert cloud.operations().count("PutObject") == 2
 
 
+def test_an_object_at_the_manifests_key_that_is_none_is_left_alone(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects[manifest_key(KEY)] = Thing(b'{"my": "record"}')
+    entry = storing.started()
+    cloud.complete(cloud.tasks[0])
+    storing.look(entry)
+    assert cloud.objects[manifest_key(KEY)].body == b'{"my": "record"}'
+    assert entry.phase is Phase.DONE
+    assert any("is not a manifest" in warning for warning in storing.operation.warnings)
+
+
+def test_an_empty_object_is_no_stored_image(storing: Storing, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(b"")
+    (entry,) = storing.observe()
+    assert (entry.phase, entry.state) == (Phase.FAILED, "NotStarted")
+    assert "is there but empty" in entry.reason
+
+
+def test_a_completed_task_whose_key_may_no_longer_be_looked_at_is_told_as_that(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    cloud.complete(cloud.tasks[0])
+    cloud.denials.update(HeadObject=forbidden_head(), ListObjectsV2=forbidden())
+    storing.survey(entry)
+    assert entry.phase is Phase.FAILED
+    assert "S3 answered 403" in entry.reason
+
+
+def test_a_manifest_that_cannot_be_completed_now_is_tried_again(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.complete(cloud.tasks[0])
+    cloud.denials["PutObject"] = Refusal("SlowDown", status=503)
+    storing.look(entry)
+    assert entry.phase is Phase.RUNNING
+    assert "SlowDown" in entry.reason
+    del cloud.denials["PutObject"]
+    storing.look(entry)
+    assert (entry.phase, entry.reason) == (Phase.DONE, "")
+    assert storing.manifest()["stored_image"]["etag"] == cloud.objects[KEY].etag
+
+
 @pytest.mark.parametrize(
     ("reason", "told"), [("snapshot deleted", "snapshot deleted"), ("", "AWS gave no reason")]
 )
@@ -402,8 +483,10 @@ def test_a_task_that_aws_calls_failed_is_failed(
     cloud.add_image(WEB)
     entry = storing.started()
     cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason=reason)
+    cloud.calls.clear()
     storing.survey(entry)
     assert (entry.phase, entry.changed) == (Phase.FAILED, True)
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
     assert shown(entry)["state"] == "Failed"
 
@@ -414,8 +497,10 @@ def test_yesterdays_failure_is_never_taken_for_this_runs(storing: Storing, cloud
     cloud.add_task(WEB, "Failed", StoreTaskFailureReason="yesterday")
     entry = storing.started()
     hidden = cloud.tasks.pop(0)
+    cloud.calls.clear()
     storing.survey(entry)
     assert entry.phase is Phase.RUNNING
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     cloud.tasks.insert(0, hidden)
     hidden.update(StoreTaskState="Failed", StoreTaskFailureReason="today")
     storing.survey(entry)
@@ -455,6 +540,22 @@ def test_completed_without_an_object_is_believed_when_said_twice(
     assert entry.phase is Phase.FAILED
     assert f"AWS calls the store task Completed, but s3://{BUCKET}/{KEY} is not" in entry.reason
     assert shown(entry)["state"] == "NotStarted"
+
+
+def test_a_task_that_only_its_own_record_shows_in_progress_goes_on(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    usual = cloud.usual("DescribeStoreImageTasks")
+
+    def lagging(params: dict[str, Any]) -> dict[str, Any]:
+        return usual(params) if "ImageIds" in params else {"StoreImageTaskResults": []}
+
+    cloud.replies["DescribeStoreImageTasks"] = lagging
+    for _time in range(3):
+        storing.survey(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "InProgress")
 
 
 def test_completed_before_the_object_shows_is_waited_for(storing: Storing, cloud: Cloud) -> None:

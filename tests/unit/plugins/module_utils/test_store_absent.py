@@ -25,6 +25,7 @@ from tests.unit.decision_tables import rows
 
 WEB, DB = "ami-0abcdef1", "ami-0abcdef2"
 KEY, MANIFEST = f"dr/{WEB}.bin", f"dr/{WEB}.json"
+OURS = b'{"format_version": 1, "object_key": "dr/x.bin"}'
 
 EITHER = (False, True)
 VERSIONED = {"any": (None, False, True), "yes": (True,), "no or unknown": (None, False)}
@@ -111,13 +112,24 @@ def shown(entry: AbsentEntry) -> dict[str, Any]:
 
 def test_the_image_goes_first_then_its_manifest(remove: Removing, cloud: Cloud) -> None:
     cloud.add_image(WEB)
-    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(b"{}")})
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(OURS)})
     (entry,) = remove(WEB)
     assert [call["Key"] for call in cloud.params("DeleteObject")] == [KEY, MANIFEST]
     assert cloud.objects == {}
     assert entry.changed
     assert (shown(entry)["state"], shown(entry)["size"]) == ("Absent", None)
     assert (shown(entry)["version_id"], shown(entry)["delete_marker"]) == (None, False)
+
+
+@pytest.mark.parametrize("content", [b'{"my": "record"}', b"no json"])
+def test_an_object_beside_the_image_that_is_no_manifest_stays(
+    content: bytes, remove: Removing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(content)})
+    (entry,) = remove(WEB)
+    assert list(cloud.objects) == [MANIFEST]
+    assert (entry.phase, entry.changed) == (Phase.DONE, True)
 
 
 def test_a_versioned_bucket_tells_the_marker(remove: Removing, cloud: Cloud) -> None:
@@ -135,7 +147,7 @@ def test_the_ami_may_be_gone(remove: Removing, cloud: Cloud) -> None:
 
 
 def test_the_last_copy_stays(remove: Removing, cloud: Cloud) -> None:
-    cloud.objects.update({KEY: Thing(), MANIFEST: Thing()})
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(OURS)})
     (entry,) = remove(WEB)
     assert cloud.mutations() == []
     assert not entry.changed
@@ -157,7 +169,7 @@ def test_only_an_ami_that_can_be_used_is_another_copy(
 
 
 def test_a_manifest_alone_counts(remove: Removing, cloud: Cloud) -> None:
-    cloud.objects[MANIFEST] = Thing(b"{}")
+    cloud.objects[MANIFEST] = Thing(OURS)
     (entry,) = remove(WEB)
     assert entry.changed
     assert cloud.objects == {}
@@ -212,7 +224,7 @@ def test_a_deletion_whose_answer_got_lost_counts_as_a_change(
 
 def test_a_manifest_that_stays_behind_is_told(remove: Removing, cloud: Cloud) -> None:
     cloud.add_image(WEB)
-    cloud.objects.update({KEY: Thing(), MANIFEST: Thing()})
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(OURS)})
 
     def only_the_image(params: dict[str, Any]) -> dict[str, Any]:
         if params["Key"] == MANIFEST:
@@ -228,7 +240,7 @@ def test_a_manifest_that_stays_behind_is_told(remove: Removing, cloud: Cloud) ->
 
 def test_check_mode_deletes_nothing_and_says_what_it_would(remove: Removing, cloud: Cloud) -> None:
     cloud.add_image(WEB)
-    cloud.objects.update({KEY: Thing(), MANIFEST: Thing()})
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(OURS)})
     (entry,) = remove(WEB, check_mode=True)
     assert cloud.mutations() == []
     assert (entry.changed, shown(entry)["state"]) == (True, "Absent")

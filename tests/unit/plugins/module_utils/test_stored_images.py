@@ -19,6 +19,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     is_transient,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
+    LARGEST_MANIFEST,
     Bucket,
     Deletion,
     ObjectForbiddenError,
@@ -218,6 +219,12 @@ def test_a_head_is_retried_after_a_server_fault(
     assert len(slept) == 1
 
 
+def test_an_answer_that_is_not_s3s_is_an_error(bucket: Bucket, cloud: Cloud) -> None:
+    cloud.replies["HeadObject"] = lambda _params: {"ContentLength": 5}
+    with pytest.raises(AmiStoreError, match="has no ETag, so it is not S3's"):
+        bucket.head(KEY)
+
+
 def test_another_answer_about_an_object_is_an_error(bucket: Bucket, cloud: Cloud) -> None:
     cloud.denials["HeadObject"] = Refusal("400", "Bad Request")
     with pytest.raises(AmiStoreError, match=f"Failed to look at s3://{BUCKET}/{KEY}"):
@@ -382,6 +389,18 @@ def test_a_content_cut_short_is_an_error(bucket: Bucket, cloud: Cloud) -> None:
         bucket.read("x.json")
 
 
+def test_an_object_larger_than_any_manifest_is_not_read(bucket: Bucket, cloud: Cloud) -> None:
+    stream = io.BytesIO(b"x")
+    size = LARGEST_MANIFEST + 1
+    cloud.replies["GetObject"] = lambda _params: {
+        "Body": StreamingBody(stream, size),
+        "ContentLength": size,
+    }
+    with pytest.raises(AmiStoreError, match=f"x.json has {size} bytes, more than any manifest"):
+        bucket.read("x.json")
+    assert stream.closed
+
+
 # Tags and deletion
 
 
@@ -390,6 +409,13 @@ def test_tags_are_replaced_as_a_whole(bucket: Bucket, cloud: Cloud) -> None:
     assert bucket.tags(KEY) == {"old": "1"}
     bucket.set_tags(KEY, {"new": "2"})
     assert bucket.tags(KEY) == {"new": "2"}
+
+
+def test_no_tags_are_the_end_of_all_tags(bucket: Bucket, cloud: Cloud) -> None:
+    cloud.objects[KEY] = Thing(tags={"old": "1"})
+    bucket.set_tags(KEY, {})
+    assert bucket.tags(KEY) == {}
+    assert "PutObjectTagging" not in cloud.operations()
 
 
 def test_a_deletion_tells_what_s3_answered(bucket: Bucket, cloud: Cloud) -> None:
@@ -420,7 +446,8 @@ def test_a_versioning_that_may_not_be_read_is_unknown(bucket: Bucket, cloud: Clo
     [
         ("GetBucketVersioning", lambda bucket: bucket.keeps_versions()),
         ("GetObjectTagging", lambda bucket: bucket.tags(KEY)),
-        ("PutObjectTagging", lambda bucket: bucket.set_tags(KEY, {})),
+        ("PutObjectTagging", lambda bucket: bucket.set_tags(KEY, {"a": "b"})),
+        ("DeleteObjectTagging", lambda bucket: bucket.set_tags(KEY, {})),
         ("PutObject", lambda bucket: bucket.write(KEY, b"")),
         ("DeleteObject", lambda bucket: bucket.delete(KEY)),
     ],

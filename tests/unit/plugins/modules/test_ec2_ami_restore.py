@@ -118,10 +118,19 @@ def test_one_bad_stored_image_among_good_ones_fails_alone(run: Runner, stored: C
 
 
 def test_two_keys_for_one_name_stop_before_anything_is_touched(run: Runner, stored: Cloud) -> None:
+    images = [{"object_key": key, "name": "web"} for key in (KEY, f"dr/{DB}.bin")]
+    result = run(bucket=BUCKET, stored_images=images)
+    assert (result.failed, result["changed"]) == (True, False)
+    assert f"One name for several AMIs: 'web' for {KEY} and dr/{DB}.bin" in result["msg"]
+    assert stored.calls == []
+
+
+def test_two_manifests_of_one_name_are_not_restored(run: Runner, stored: Cloud) -> None:
     add_stored_image(stored, DB, "web")
     result = run(bucket=BUCKET, all=True, prefix="dr")
     assert (result.failed, result["changed"]) == (True, False)
-    assert f"One name for several AMIs: 'web' for {KEY} and dr/{DB}.bin" in result["msg"]
+    assert result["msg"].startswith("2 AMIs: 2 failed.")
+    assert "2 stored images of this task have the name 'web'" in result["msg"]
     assert stored.mutations() == []
 
 

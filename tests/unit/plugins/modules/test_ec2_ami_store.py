@@ -51,7 +51,7 @@ def test_an_ami_is_stored(run: Runner, amis: Cloud) -> None:
         "state": "Completed",
         "progress_percentage": 100,
         "failure_reason": None,
-        "task_start_time": None,
+        "task_start_time": amis.tasks[0]["TaskStartTime"].isoformat(),
         "size": 5,
         "version_id": None,
         "delete_marker": False,
@@ -283,6 +283,7 @@ def test_check_mode_fails_without_the_right(run: Runner, amis: Cloud) -> None:
     result = run(check=True, image_id=WEB, bucket=BUCKET)
     assert (result.failed, result["permission_checked"]) == (True, False)
     assert f"Stopped: {WEB}: UnauthorizedOperation: no." in result["msg"]
+    assert not result["changed"]
 
 
 def test_check_mode_warns_when_the_right_could_not_be_proved(run: Runner, amis: Cloud) -> None:
