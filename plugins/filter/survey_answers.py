@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: survey_answers
-version_added: 1.0.0
+version_added: 1.1.0
 author: "amistore.aws contributors (@amistore)"
 short_description: Typed values from the answers of a survey
 description:

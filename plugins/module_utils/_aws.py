@@ -22,7 +22,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
-COLLECTION_VERSION = "1.0.0"
+COLLECTION_VERSION = "1.1.0"
 
 # https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html and, for S3,
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: s3_bucket_baseline
-version_added: 1.0.0
+version_added: 1.1.0
 author: "amistore.aws contributors (@amistore)"
 short_description: Make an S3 bucket safe for stored AMIs
 description:

@@ -13,6 +13,8 @@ from pathlib import Path
 def call(variables: Mapping[str, str] | None, *command: str | Path, cwd: Path | None = None) -> str:
     """Run a program to its good end; its output. Without variables, in this environment."""
     words = [str(word) for word in command]
-    answer = subprocess.run(words, env=variables, cwd=cwd, capture_output=True, text=True)
+    answer = subprocess.run(
+        words, env=variables, cwd=cwd, capture_output=True, check=False, text=True
+    )
     assert answer.returncode == 0, f"{' '.join(words)}\n{answer.stdout}{answer.stderr}"
     return answer.stdout
