@@ -165,6 +165,8 @@ class StoreEntry(Entry):
     """This run's task: started or attached to by this run."""
     older_tasks_until: datetime | None = None
     """AWS's start time of the newest task that was there before this run's."""
+    newest: StoreTask | None = None
+    """The AMI's newest task as the last look at tasks that have ended showed it."""
     observed_before: bool = False
     completed_unseen: int = 0
     """How often AWS called this run's task Completed while the object was not there."""
@@ -326,6 +328,7 @@ class StoreOperation:
         self._see_objects(entries)
         missing = [entry for entry in entries if entry.presence is Presence.MISSING]
         in_progress = self._see_tasks(missing) if missing else {}
+        self._see_ended([entry for entry in missing if entry.image_id not in in_progress])
         for entry in entries:
             task = in_progress.get(entry.image_id)
             decision = decide(entry.presence, task, self.bucket.name, entry.key, entry.exists_said)
@@ -372,9 +375,23 @@ class StoreOperation:
             entry.observed_before = True
             entry.image = images.get(entry.image_id)
             entry.size = entry.image.size if entry.image else 0
-            if entry.image_id in newest:
-                entry.older_tasks_until = newest[entry.image_id].start_time
+            entry.newest = newest.get(entry.image_id)
+            if entry.newest:
+                entry.older_tasks_until = entry.newest.start_time
         return in_progress
+
+    def _see_ended(self, missing: t.Sequence[StoreEntry]) -> None:
+        """Look once more where a store may have ended between the look at S3 and that at EC2."""
+        ended = [entry for entry in missing if entry.newest and self._writes(entry, entry.newest)]
+        for entry in ended:
+            entry.newest = None
+        if ended:
+            self._see_objects(ended)
+
+    def _writes(self, entry: StoreEntry, task: StoreTask) -> bool:
+        """Tell whether the task has written the entry's object, or will."""
+        place = (task.bucket, task.object_key)
+        return task.state != FAILED and place == (self.bucket.name, entry.key)
 
     def _tasks_in_progress(self) -> dict[str, StoreTask]:
         """Return the account's tasks in progress by AMI; learn how much of it is not this run's."""

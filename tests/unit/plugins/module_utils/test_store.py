@@ -150,6 +150,42 @@ def test_only_amis_that_are_not_there_are_asked_for(storing: Storing, cloud: Clo
     assert states == [[{"Name": "task-state", "Values": ["InProgress"]}], None]
 
 
+def test_a_store_that_ends_between_the_looks_at_s3_and_ec2_is_not_started_again(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    task = cloud.add_task(WEB)
+    usual = cloud.usual("DescribeStoreImageTasks")
+
+    def ending(params: dict[str, Any]) -> dict[str, Any]:
+        cloud.complete(task)
+        return usual(params)
+
+    cloud.replies["DescribeStoreImageTasks"] = ending
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.DONE
+    assert cloud.params("CreateStoreImageTask") == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"state": "Failed"},
+        {"state": "Completed", "bucket": "elsewhere"},
+        {"state": "Completed", "key": f"other/{WEB}.bin"},
+    ],
+    ids=["failed", "in another bucket", "under another key"],
+)
+def test_a_task_that_did_not_write_the_object_is_no_reason_to_look_again(
+    storing: Storing, cloud: Cloud, task: dict[str, str]
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_task(WEB, **task)
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.READY
+    assert cloud.operations().count("HeadObject") == 1
+
+
 def test_many_are_listed_instead_of_looked_at_one_by_one(
     storing_with: StoringWith, cloud: Cloud
 ) -> None:
