@@ -66,6 +66,23 @@ def check_name(bucket: BucketConfiguration, exists: bool) -> list[str]:
     return [words]
 
 
+def check_maker(bucket: BucketConfiguration, baseline: Baseline, caller: Caller | None) -> None:
+    """Refuse to make a bucket that would not belong to who is to own it.
+
+    CreateBucket takes no expected owner.
+
+    :raises InputError: says whose it would be.
+    """
+    owner = baseline.expected_bucket_owner
+    if owner is None or (caller is not None and caller.account == owner):
+        return
+    whose = f"account {caller.account}, which runs this task" if caller else "an unknown account"
+    raise InputError(
+        f"{bucket} does not exist. It would be made in {whose}, and not in {owner}, which"
+        f" expected_bucket_owner says: use credentials of {owner}. Nothing was changed."
+    )
+
+
 def check_caller(audience: Audience, caller: Caller | None) -> list[str]:
     """Return what is doubtful about a limit to the audience.
 

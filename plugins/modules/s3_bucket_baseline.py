@@ -237,7 +237,7 @@ region:
   sample: us-east-1
 existed:
   description: Whether the bucket existed before.
-  returned: success
+  returned: success, or when the bucket was looked at
   type: bool
   sample: true
 drift:
@@ -360,7 +360,8 @@ def run(module: AnsibleAWSModule, hardening: Hardening) -> dict[str, t.Any]:
     finally:
         for warning in hardening.warnings:
             module.warn(warning)
-    result = {**hardening.report(), "changed": bool(hardening.drift)}
+    changed = bool(hardening.drift) if module.check_mode else hardening.changed
+    result = {**hardening.report(), "changed": changed}
     return {**result, "diff": hardening.diff()} if module._diff else result
 
 

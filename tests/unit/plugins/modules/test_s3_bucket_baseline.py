@@ -122,6 +122,69 @@ def test_somebody_who_made_it_meanwhile_does_no_harm(
     assert memory.values["PublicAccessBlockConfiguration"] == CLOSED
 
 
+def test_what_somebody_else_writes_meanwhile_stays(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    objects = cloud.buckets.pop(BUCKET)
+
+    def lost(_params: dict[str, Any]) -> dict[str, Any]:
+        cloud.buckets[BUCKET] = objects
+        memory.policy = {"Version": "2012-10-17", "Statement": [FOREIGN_STATEMENT]}
+        memory.values["LifecycleConfiguration"] = {"Rules": [FOREIGN_RULE]}
+        memory.values["VersioningConfiguration"] = {"Status": "Enabled"}
+        raise Refusal("BucketAlreadyOwnedByYou", status=409)
+
+    cloud.replies["CreateBucket"] = lost
+    assert run(bucket=BUCKET)["changed"]
+    assert memory.policy["Statement"][0] == FOREIGN_STATEMENT
+    assert memory.rules[0] == FOREIGN_RULE
+    assert "PutBucketVersioning" not in memory.writes()
+
+
+def test_what_somebody_else_corrects_meanwhile_is_not_a_change_of_ours(
+    run: Runner, safe: BucketInMemory, cloud: Cloud
+) -> None:
+    good = cloud.replies["GetBucketVersioning"]
+    late = iter([{}])
+    cloud.replies["GetBucketVersioning"] = lambda params: next(late, good(params))
+    result = run(bucket=BUCKET)
+    assert (result["changed"], safe.writes()) == (False, [])
+    assert settings(result) == ["versioning"]
+
+
+@pytest.mark.parametrize("who", ["another account", "nobody that STS tells"])
+def test_a_bucket_is_not_made_in_another_account_than_its_owners(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, who: str
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.bucket_owner = OTHER
+    if who != "another account":
+        cloud.denials["GetCallerIdentity"] = Refusal("AccessDenied", status=403)
+    for check in (True, False):
+        result = run(check=check, bucket=BUCKET, expected_bucket_owner=OTHER)
+        assert result.failed
+        assert f"and not in {OTHER}" in result["msg"]
+    assert memory.writes() == []
+
+
+def test_a_name_that_is_busy_is_asked_for_again(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.faults["CreateBucket"] = [Refusal("OperationAborted", status=409)]
+    assert run(bucket=BUCKET)["changed"]
+    assert cloud.operations().count("CreateBucket") == 2
+
+
+def test_a_new_bucket_that_is_not_shown_everywhere_is_read_again(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.faults["GetBucketVersioning"] = [Refusal("NoSuchBucket", status=404)]
+    assert run(bucket=BUCKET)["changed"]
+    assert memory.values["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
 # Drift
 
 
@@ -632,6 +695,35 @@ def test_a_refusal_half_way_tells_what_has_changed(
     assert "policy.AmistoreDenyOldTls" in settings(result)
     assert f"Failed to set the policy of bucket '{BUCKET}': AccessDenied: no" in result["msg"]
     assert "PutPublicAccessBlock" in memory.writes()
+    assert (
+        "Changed before: public_access_block, object_ownership, encryption, versioning."
+        in result["msg"]
+    )
+    del cloud.denials["PutBucketPolicy"]
+    assert "policy.AmistoreDenyOldTls" in settings(run(bucket=BUCKET))
+    assert run(bucket=BUCKET)["drift"] == []
+
+
+def test_a_write_with_a_lost_answer_is_told_as_such(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    cloud.denials["PutPublicAccessBlock"] = Refusal("InternalError", status=500)
+    result = run(bucket=BUCKET)
+    assert "may have been executed. Changed before: nothing." in result["msg"]
+
+
+@pytest.mark.parametrize("operation", ["HeadBucket", "GetBucketVersioning"])
+def test_a_bucket_that_may_not_be_looked_at_is_not_told_to_be_missing(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, operation: str
+) -> None:
+    refusal = forbidden_head() if operation == "HeadBucket" else Refusal("AccessDenied", status=403)
+    cloud.denials[operation] = refusal
+    for check in (True, False):
+        result = run(check=check, bucket=BUCKET)
+        assert result.failed
+        assert not result["changed"]
+        assert "existed" not in result
+        assert "drift" not in result
 
 
 def test_a_busy_bucket_is_written_again(
@@ -648,8 +740,8 @@ def test_a_setting_is_awaited_until_s3_shows_it(
     run: Runner, safe: BucketInMemory, cloud: Cloud, clock: VirtualClock
 ) -> None:
     good = cloud.replies["GetBucketVersioning"]
-    late = iter([{}, {}, {}])
-    # The first look finds the drift, the next two come too early.
+    late = iter([{}, {}, {}, {}])
+    # The first two looks find the drift, the next two come too early.
     cloud.replies["GetBucketVersioning"] = lambda params: next(late, good(params))
     assert run(bucket=BUCKET)["changed"]
     assert clock.slept == [2.0, 2.0]
