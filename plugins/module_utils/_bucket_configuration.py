@@ -48,6 +48,11 @@ class BucketConfiguration:
         """The partition of that Region."""
         return str(self._client.meta.partition)
 
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.name}"
+
     def exists(self) -> bool:
         """Tell whether the bucket exists, and prove that it is ours to change.
 

@@ -172,7 +172,7 @@ class Hardening:
         """Return the module's result, as far as it is known."""
         place = {
             "bucket": self.bucket.name,
-            "arn": f"arn:{self.bucket.partition}:s3:::{self.bucket.name}",
+            "arn": self.bucket.arn,
             "region": self.bucket.region,
         }
         if not self.plans:

@@ -11,8 +11,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.amistore.aws.plugins.module_utils import (
+    _bucket_denials,
     _bucket_lifecycle,
-    _bucket_policy,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
@@ -139,9 +139,10 @@ def find(
         found.obstacles += [*_of_object_lock(bucket), *_of_payer(bucket)]
         found.obstacles += _of_tiers(bucket, baseline)
         found.obstacles += [] if policy is None else _of_public_policy(bucket)
-        found.obstacles += _bucket_policy.obstacles(policy)
+        place = _bucket_denials.Place(bucket.arn, baseline.lifecycle.prefix)
+        found.obstacles += _bucket_denials.obstacles(policy, place)
         found.obstacles += _bucket_lifecycle.obstacles(rules, baseline.lifecycle)
-        found.doubts += _bucket_policy.doubts(policy)
+        found.doubts += _bucket_denials.doubts(policy, place)
         found.doubts += _bucket_lifecycle.doubts(rules, baseline.lifecycle)
     if baseline.logging:
         _look_at_log_target(bucket.other(baseline.logging.bucket), bucket.region, found)

@@ -628,7 +628,7 @@ def test_what_does_no_harm_is_let_be(
                 Condition={"Null": {"s3:x-amz-server-side-encryption": "true"}},
             ),
             {},
-            "try a store before you rely on it",
+            "try a store and a restore before you rely on the bucket",
         ),
         (_rule(Expiration={"Days": 2}), {}, "stored AMIs go with them"),
         (
