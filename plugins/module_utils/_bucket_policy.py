@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
@@ -18,6 +19,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline impo
 
 Statement = t.Mapping[str, t.Any]
 Policy = t.Mapping[str, t.Any]
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html
+MAX_BYTES = 20 * 1024
+# What is left of a principal that was deleted.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+_UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}")
+
+_ROOT = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}):root")
 
 OWN_SID = "Amistore"
 TLS_FOR_ALL = "1.2"
@@ -118,8 +127,37 @@ def parsed(text: str) -> Policy:
 
 
 def as_text(policy: Policy) -> str:
-    """Return the policy as S3 takes it."""
-    return json.dumps(policy)
+    """Return the policy as S3 takes it, as short as it can be."""
+    return json.dumps(policy, ensure_ascii=False, separators=(",", ":"))
+
+
+def obstacles_to_writing(policy: Policy) -> t.Iterator[str]:
+    """Yield why S3 would refuse this policy."""
+    size = len(as_text(policy).encode())
+    if size > MAX_BYTES:
+        yield (
+            f"its policy would have {size} bytes, S3 takes {MAX_BYTES}. Shorten the lists of"
+            " allowed accounts and principals, for example by allowed_organizations, or the"
+            " statements of others."
+        )
+    for statement in statements_of(policy):
+        gone = [name for name in _principals_of(statement) if _UNIQUE_ID.fullmatch(name)]
+        if gone:
+            yield (
+                f"the policy's statement {name_of(statement)} is about {', '.join(gone)}, the id of"
+                " a role or user that was deleted, and S3 refuses to write a policy with one."
+                " Remove it from the statement."
+            )
+
+
+def _principals_of(statement: Statement) -> list[str]:
+    named = [statement.get("Principal"), statement.get("NotPrincipal")]
+    return [
+        str(name)
+        for principal in named
+        if isinstance(principal, dict)
+        for name in listed(principal.get("AWS", []))
+    ]
 
 
 def is_own(statement: Statement) -> bool:
@@ -151,7 +189,17 @@ def merged(policy: Policy | None, own: t.Sequence[Statement]) -> Policy:
 
 
 def _same(one: Statement, other: Statement) -> bool:
-    return not compare_policies(dict(one), dict(other), default_version=None)
+    return not compare_policies(_short_roots(one), _short_roots(other), default_version=None)
+
+
+def _short_roots(value: t.Any) -> t.Any:
+    """Return the same with accounts by their id, as compare_policies has them in one partition."""
+    if isinstance(value, dict):
+        return {key: _short_roots(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short_roots(item) for item in value]
+    root = _ROOT.fullmatch(value) if isinstance(value, str) else None
+    return root.group(1) if root else value
 
 
 def listed(value: t.Any) -> list[t.Any]:
