@@ -130,9 +130,9 @@ class BucketConfiguration:
         shape = self._client.meta.service_model.operation_model(operation).input_shape
         return param in shape.members
 
-    def other(self, name: str) -> BucketConfiguration:
-        """Return another bucket of the same owner."""
-        return BucketConfiguration(self._client, name, self._expected_owner)
+    def other(self, name: str, account: str | None) -> BucketConfiguration:
+        """Return another bucket of the same owner, which is the account if no other is expected."""
+        return BucketConfiguration(self._client, name, self._expected_owner or account)
 
     def _address(self) -> dict[str, str]:
         owner = {"ExpectedBucketOwner": self._expected_owner} if self._expected_owner else {}

@@ -95,7 +95,12 @@ class Hardening:
         present = {s.name: s.read(self.bucket) for s in SETTINGS} if self.existed else {}
         self.plans = self._plan(present)
         account = self.caller.account if self.caller else None
-        found = _bucket_obstacles.find(self.bucket, self.baseline, present, account)
+        outlook = _bucket_obstacles.Outlook(
+            present,
+            wanted={plan.setting.name: plan.wanted for plan in self.plans},
+            drifting={plan.setting.name for plan in self.plans if plan.drift},
+        )
+        found = _bucket_obstacles.find(self.bucket, self.baseline, outlook, account)
         self.warnings += found.doubts
         if found.obstacles:
             reasons = " ".join(f"({i}) {text}" for i, text in enumerate(found.obstacles, 1))
