@@ -20,7 +20,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
 
 # A new bucket, or one whose settings were just changed, may not take the next change at once; nor
 # is the name of a bucket free while somebody else makes or deletes it.
-_BUSY_CODES = ("NoSuchBucket", "OperationAborted")
+# Object Lock is refused until versioning, which it needs, is on everywhere.
+_BUSY_CODES = ("InvalidBucketState", "NoSuchBucket", "OperationAborted")
 
 
 def _patient(call: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:

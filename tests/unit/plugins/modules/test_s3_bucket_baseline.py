@@ -895,6 +895,16 @@ def test_a_busy_bucket_is_written_again(
     assert slept
 
 
+def test_object_lock_waits_for_versioning(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, slept: list[float]
+) -> None:
+    state = Refusal("InvalidBucketState", "Versioning must be 'Enabled' on the bucket", 409)
+    cloud.faults["PutObjectLockConfiguration"] = [state]
+    assert run(bucket=BUCKET, object_lock=True)["changed"]
+    assert memory.values["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+    assert slept
+
+
 def test_a_setting_is_awaited_until_s3_shows_it(
     run: Runner, safe: BucketInMemory, cloud: Cloud, clock: VirtualClock
 ) -> None:
