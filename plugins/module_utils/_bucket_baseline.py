@@ -32,6 +32,9 @@ MAX_BUCKET_TAGS = 50
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 _PRINCIPAL = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):(?:role|user)/.+")
+_KEY_NAME = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32}|alias/[\w/-]+"
+)
 _KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:(?:key|alias)/.+")
 
 
@@ -108,6 +111,7 @@ class Baseline:
         :raises InputError: says which option or combination is refused, and why.
         """
         bucket = clean_bucket(params["bucket"])
+        _check_grant(params)
         return cls(
             bucket=bucket,
             expected_bucket_owner=clean_bucket_owner(params["expected_bucket_owner"]),
@@ -155,8 +159,11 @@ def _encryption(params: t.Mapping[str, t.Any]) -> Encryption | None:
             f"encryption AES256 uses no KMS key, yet kms_key_id is '{key}': use encryption"
             " aws:kms, or leave one of the two out."
         )
-    if key.startswith("arn:") and not _KEY_ARN.fullmatch(key):
-        raise InputError(f"kms_key_id '{key}' is not the ARN of a KMS key or alias.")
+    if not (_KEY_ARN if key.startswith("arn:") else _KEY_NAME).fullmatch(key):
+        raise InputError(
+            f"kms_key_id '{key}' is not the ARN of a KMS key or alias, nor a key's id, nor 'alias/'"
+            " and a name."
+        )
     return Encryption("aws:kms", key)
 
 
@@ -237,6 +244,16 @@ def _audience(params: t.Mapping[str, t.Any]) -> Audience:
     return audience
 
 
+def _check_grant(params: t.Mapping[str, t.Any]) -> None:
+    """A prefix is plain text, but what a policy grants below it is a pattern."""
+    prefix = given(params["prefix"]) or ""
+    if params["grant"] and set(prefix) & set("*?$"):
+        raise InputError(
+            f"prefix {prefix!r} has a character that is a pattern in a policy, *, ? or $: grant"
+            " would reach more than what lies under it. Use another prefix, or no grant."
+        )
+
+
 def _listed(
     params: t.Mapping[str, t.Any], option: str, pattern: re.Pattern[str], what: str
 ) -> tuple[str, ...]:
@@ -265,11 +282,17 @@ def _tags(tags: t.Mapping[t.Any, t.Any] | None) -> dict[str, str] | None:
     if tags is None:
         return None
     clean = {str(key): "" if value is None else str(value) for key, value in tags.items()}
+    for key, value in tags.items():
+        if isinstance(value, (dict, list)):
+            raise InputError(f"tags: the value of {key!r} is {value!r}; a tag holds plain text.")
     if len(clean) > MAX_BUCKET_TAGS:
         raise InputError(f"tags: {len(clean)} given, a bucket takes at most {MAX_BUCKET_TAGS}.")
     for key, value in clean.items():
         if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise InputError(f"tags: {key!r} is longer than 128, or its value than 256 characters.")
+            raise InputError(
+                f"tags: {key!r} is blank or longer than 128, or its value longer than 256"
+                " characters."
+            )
         if key.lower().startswith("aws:"):
             raise InputError(f"tags: {key!r} begins with 'aws:', which AWS reserves.")
     return clean

@@ -18,8 +18,16 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     is_forbidden,
 )
 
-# A new bucket, or one whose settings were just changed, may not take the next change at once.
-_BUSY_CODES = ("NoSuchBucket", "OperationAborted")
+# A new bucket, or one whose settings were just changed, may not take the next change at once; nor
+# is the name of a bucket free while somebody else makes or deletes it.
+# Object Lock is refused until versioning, which it needs, is on everywhere.
+_BUSY_CODES = ("InvalidBucketState", "NoSuchBucket", "OperationAborted")
+
+
+def _patient(call: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    """Return the same call, repeated while the bucket is busy."""
+    again = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=list(_BUSY_CODES))
+    return t.cast(t.Callable[..., t.Any], again(call))
 
 
 class BucketConfiguration:
@@ -29,6 +37,7 @@ class BucketConfiguration:
         self._client = client
         self.name = name
         self._expected_owner = expected_owner
+        self._is_new = False
 
     @property
     def region(self) -> str:
@@ -39,6 +48,11 @@ class BucketConfiguration:
     def partition(self) -> str:
         """The partition of that Region."""
         return str(self._client.meta.partition)
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.name}"
 
     def exists(self) -> bool:
         """Tell whether the bucket exists, and prove that it is ours to change.
@@ -71,27 +85,34 @@ class BucketConfiguration:
                 f" a bucket in {self.region}. Nothing was changed."
             )
 
-    def create(self) -> None:
-        """Create the bucket, without ACLs from the start."""
+    def create(self) -> bool:
+        """Create the bucket, without ACLs from the start; tell whether it was not there yet."""
         params: dict[str, t.Any] = {"Bucket": self.name, "ObjectOwnership": "BucketOwnerEnforced"}
         if self.region != "us-east-1":
             params["CreateBucketConfiguration"] = {"LocationConstraint": self.region}
+        self._is_new = True
         try:
-            call_aws(f"create {self}", self._client.create_bucket, **params)
+            call_aws(f"create {self}", _patient(self._client.create_bucket), **params)
         except AmiStoreError as error:
             if error_code(error) != "BucketAlreadyOwnedByYou":
                 raise
+            return False
+        return True
 
     def read(self, what: str, method: str, *missing: str, **params: t.Any) -> t.Any:
         """Return S3's answer, {} where it says that there is no such setting.
 
         :param missing: the codes that say so.
         """
+        call = getattr(self._client, method)
+        address = {
+            name: value for name, value in self._address().items() if self.takes(method, name)
+        }
         try:
             return call_aws(
                 f"read the {what} of {self}",
-                getattr(self._client, method),
-                **self._address(),
+                _patient(call) if self._is_new else call,
+                **address,
                 **params,
             )
         except AmiStoreError as error:
@@ -101,9 +122,7 @@ class BucketConfiguration:
 
     def write(self, what: str, method: str, **params: t.Any) -> None:
         """Write one setting."""
-        call = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=list(_BUSY_CODES))(
-            getattr(self._client, method)
-        )
+        call = _patient(getattr(self._client, method))
         call_aws(f"set the {what} of {self}", call, **self._address(), **params)
 
     def takes(self, method: str, param: str) -> bool:
@@ -112,9 +131,9 @@ class BucketConfiguration:
         shape = self._client.meta.service_model.operation_model(operation).input_shape
         return param in shape.members
 
-    def other(self, name: str) -> BucketConfiguration:
-        """Return another bucket of the same owner."""
-        return BucketConfiguration(self._client, name, self._expected_owner)
+    def other(self, name: str, account: str | None) -> BucketConfiguration:
+        """Return another bucket of the same owner, which is the account if no other is expected."""
+        return BucketConfiguration(self._client, name, self._expected_owner or account)
 
     def _address(self) -> dict[str, str]:
         owner = {"ExpectedBucketOwner": self._expected_owner} if self._expected_owner else {}

@@ -13,7 +13,12 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 
 from ansible_collections.amistore.aws.plugins.module_utils import _bucket_obstacles
-from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, InputError
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    InputError,
+    error_text,
+    may_have_happened,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline import Baseline
 from ansible_collections.amistore.aws.plugins.module_utils._bucket_configuration import (
     AccountConfiguration,
@@ -48,9 +53,17 @@ class Plan:
         """The parts that differ."""
         return drift_of(self.setting, self.present, self.wanted)
 
-    def carry_out(self) -> None:
-        """Write the wanted value."""
-        self.setting.write(self.target, self.wanted)
+    def carry_out(self, baseline: Baseline, partition: str) -> bool:
+        """Write the wanted value, made from what is there now, and tell whether it took that.
+
+        Somebody else may have written a part of the setting since it was looked at.
+        """
+        present = self.setting.read(self.target)
+        wanted = self.setting.wanted(present, baseline, partition)
+        if not drift_of(self.setting, present, wanted):
+            return False
+        self.setting.write(self.target, wanted)
+        return True
 
 
 @dataclass
@@ -61,8 +74,10 @@ class Hardening:
     baseline: Baseline
     caller: Caller | None
     account: AccountConfiguration | None = None
-    existed: bool = False
-    changed: bool = False
+    existed: bool | None = None
+    """None until S3 has told."""
+    done: list[str] = field(default_factory=list)
+    """The settings that were written."""
     plans: list[Plan] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -74,11 +89,18 @@ class Hardening:
         self.baseline.check_place(self.bucket.partition, self.bucket.region)
         self.warnings += _bucket_obstacles.check_caller(self.baseline.audience, self.caller)
         self.existed = self.bucket.exists()
+        if not self.existed:
+            _bucket_obstacles.check_maker(self.bucket, self.baseline, self.caller)
         self.warnings += _bucket_obstacles.check_name(self.bucket, self.existed)
         present = {s.name: s.read(self.bucket) for s in SETTINGS} if self.existed else {}
         self.plans = self._plan(present)
         account = self.caller.account if self.caller else None
-        found = _bucket_obstacles.find(self.bucket, self.baseline, present, account)
+        outlook = _bucket_obstacles.Outlook(
+            present,
+            wanted={plan.setting.name: plan.wanted for plan in self.plans},
+            drifting={plan.setting.name for plan in self.plans if plan.drift},
+        )
+        found = _bucket_obstacles.find(self.bucket, self.baseline, outlook, account)
         self.warnings += found.doubts
         if found.obstacles:
             reasons = " ".join(f"({i}) {text}" for i, text in enumerate(found.obstacles, 1))
@@ -102,7 +124,7 @@ class Hardening:
     @property
     def drift(self) -> list[Drift]:
         """What was not as it should be, the bucket itself first."""
-        missing = [] if self.existed else [Drift("bucket", None, self.bucket.name)]
+        missing = [Drift("bucket", None, self.bucket.name)] if self.existed is False else []
         return missing + [drift for plan in self.plans for drift in plan.drift]
 
     def apply(self, clock: Clock) -> None:
@@ -113,19 +135,38 @@ class Hardening:
         if not self.drift:
             return
         deadline = clock.now() + SECONDS_UNTIL_SHOWN
+        try:
+            self._write(clock, deadline)
+        except AmiStoreError as error:
+            raise self._with_progress(error) from error
+
+    def _write(self, clock: Clock, deadline: float) -> None:
         if not self.existed:
-            self.bucket.create()
-            self.changed = True
+            if self.bucket.create():
+                self.done.append("bucket")
             _wait(clock, deadline, self.bucket.exists, f"{self.bucket} is not to be seen")
         for plan in self.plans:
-            if plan.drift:
-                plan.carry_out()
-                self.changed = True
+            if plan.drift and plan.carry_out(self.baseline, self.bucket.partition):
+                self.done.append(plan.setting.name)
         for plan in self.plans:
             if plan.drift:
                 shown = functools.partial(self._is_shown, plan)
                 other = f"{self.bucket} still shows another setting of {plan.setting.name}"
                 _wait(clock, deadline, shown, other)
+
+    def _with_progress(self, error: AmiStoreError) -> AmiStoreError:
+        last = (
+            " Its answer got lost, it may have been executed." if may_have_happened(error) else ""
+        )
+        done = f"Changed before: {', '.join(self.done) or 'nothing'}"
+        return AmiStoreError(
+            message=f"{error_text(error).rstrip('.')}.{last} {done}. Run the task again to go on"
+        )
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything was written."""
+        return bool(self.done)
 
     def _is_shown(self, plan: Plan) -> bool:
         value = plan.setting.read(plan.target)
@@ -133,14 +174,15 @@ class Hardening:
         return not drift_of(plan.setting, value, wanted)
 
     def report(self) -> dict[str, t.Any]:
-        """Return the module's result."""
-        return {
+        """Return the module's result, as far as it is known."""
+        place = {
             "bucket": self.bucket.name,
-            "arn": f"arn:{self.bucket.partition}:s3:::{self.bucket.name}",
+            "arn": self.bucket.arn,
             "region": self.bucket.region,
-            "existed": self.existed,
-            "drift": [asdict(drift) for drift in self.drift],
         }
+        if not self.plans:
+            return place
+        return {**place, "existed": self.existed, "drift": [asdict(d) for d in self.drift]}
 
     def diff(self) -> dict[str, t.Any]:
         """Return the drift as Ansible shows differences."""
@@ -157,7 +199,6 @@ def _wait(clock: Clock, deadline: float, shown: t.Callable[[], bool], what: str)
         if clock.now() >= deadline:
             raise AmiStoreError(
                 message=f"S3 accepted what it was asked for, but after {SECONDS_UNTIL_SHOWN:.0f} s"
-                f" {what}. Run the task again; if that changes it again, something else sets it,"
-                " too"
+                f" {what}. If the next run changes it again, something else sets it, too"
             )
         clock.sleep(SECONDS_BETWEEN_LOOKS)

@@ -112,17 +112,29 @@ def doubts(rules: t.Sequence[Rule], wanted: Lifecycle) -> list[str]:
     ]
 
 
-def _foreign(rules: t.Sequence[Rule], prefix: str) -> t.Iterator[Rule]:
-    """Yield others' rules that reach what lies under the prefix; one for tagged objects is meant
+def moves_to(rules: t.Sequence[Rule], storage_class: str, prefix: str) -> bool:
+    """Tell whether a rule of others moves what lies under the prefix to a storage class."""
+    return any(
+        transition.get("StorageClass") == storage_class
+        for rule in _foreign(rules, prefix)
+        for transition in rule.get("Transitions", [])
+    )
+
+
+def is_in_scope(scope: t.Mapping[str, t.Any], prefix: str) -> bool:
+    """Tell whether a filter reaches what lies under the prefix; one for tagged objects is meant
     for those.
     """
+    scope = scope.get("And", scope)
+    begin = scope.get("Prefix", "")
+    reached = prefix.startswith(begin) or begin.startswith(prefix)
+    return reached and "Tag" not in scope and "Tags" not in scope
+
+
+def _foreign(rules: t.Sequence[Rule], prefix: str) -> t.Iterator[Rule]:
     for rule in rules:
-        scope = as_shown(rule)["Filter"]
-        scope = scope.get("And", scope)
-        begin = scope.get("Prefix", "")
-        reached = prefix.startswith(begin) or begin.startswith(prefix)
-        tagged = "Tag" in scope or "Tags" in scope
-        if rule.get("Status") == "Enabled" and reached and not tagged and not is_own(rule):
+        in_scope = is_in_scope(as_shown(rule)["Filter"], prefix)
+        if rule.get("Status") == "Enabled" and in_scope and not is_own(rule):
             yield rule
 
 

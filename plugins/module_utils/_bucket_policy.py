@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
+import re
 import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
@@ -20,24 +20,20 @@ from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline impo
 Statement = t.Mapping[str, t.Any]
 Policy = t.Mapping[str, t.Any]
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/add-bucket-policy.html
+MAX_BYTES = 20 * 1024
+# What is left of a principal that was deleted.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+_UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}")
+
+_ROOT = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}):root")
+
 OWN_SID = "Amistore"
 TLS_FOR_ALL = "1.2"
 
-_READ = ("s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectTagging", "s3:ListBucket")
-_WRITE = ("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectTagging")
-_GRANTED = {"restore": _READ, "store": (*_READ, *_WRITE)}
-
-# EC2 reads and writes the bucket in the caller's name, and such a request carries no network of
-# the caller's. https://docs.aws.amazon.com/IAM/latest/UserGuide/access_forward_access_sessions.html
-_NETWORK_KEYS = ("aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip", "aws:sourcevpcarn")
-_EXEMPTION_KEYS = ("aws:viaawsservice", "aws:calledvia", "aws:calledviafirst", "aws:calledvialast")
-# Headers that CreateStoreImageTask leaves no way to ask for.
-_HEADER_KEYS = (
-    "s3:x-amz-acl",
-    "s3:x-amz-server-side-encryption",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id",
-    "s3:x-amz-storage-class",
-)
+READ_ACTIONS = ("s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectTagging", "s3:ListBucket")
+WRITE_ACTIONS = ("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectTagging")
+_GRANTED = {"restore": READ_ACTIONS, "store": (*READ_ACTIONS, *WRITE_ACTIONS)}
 
 
 def own_statements(baseline: Baseline, partition: str) -> list[Statement]:
@@ -131,8 +127,37 @@ def parsed(text: str) -> Policy:
 
 
 def as_text(policy: Policy) -> str:
-    """Return the policy as S3 takes it."""
-    return json.dumps(policy)
+    """Return the policy as S3 takes it, as short as it can be."""
+    return json.dumps(policy, ensure_ascii=False, separators=(",", ":"))
+
+
+def obstacles_to_writing(policy: Policy) -> t.Iterator[str]:
+    """Yield why S3 would refuse this policy."""
+    size = len(as_text(policy).encode())
+    if size > MAX_BYTES:
+        yield (
+            f"its policy would have {size} bytes, S3 takes {MAX_BYTES}. Shorten the lists of"
+            " allowed accounts and principals, for example by allowed_organizations, or the"
+            " statements of others."
+        )
+    for statement in statements_of(policy):
+        gone = [name for name in _principals_of(statement) if _UNIQUE_ID.fullmatch(name)]
+        if gone:
+            yield (
+                f"the policy's statement {name_of(statement)} is about {', '.join(gone)}, the id of"
+                " a role or user that was deleted, and S3 refuses to write a policy with one."
+                " Remove it from the statement."
+            )
+
+
+def _principals_of(statement: Statement) -> list[str]:
+    named = [statement.get("Principal"), statement.get("NotPrincipal")]
+    return [
+        str(name)
+        for principal in named
+        if isinstance(principal, dict)
+        for name in listed(principal.get("AWS", []))
+    ]
 
 
 def is_own(statement: Statement) -> bool:
@@ -142,8 +167,7 @@ def is_own(statement: Statement) -> bool:
 
 def statements_of(policy: Policy | None) -> list[Statement]:
     """Return the statements; a policy may hold a single one without a list."""
-    statements = (policy or {}).get("Statement", [])
-    return [statements] if isinstance(statements, dict) else list(statements)
+    return listed((policy or {}).get("Statement", []))
 
 
 def own_parts(policy: Policy | None) -> dict[str, Statement]:
@@ -165,56 +189,24 @@ def merged(policy: Policy | None, own: t.Sequence[Statement]) -> Policy:
 
 
 def _same(one: Statement, other: Statement) -> bool:
-    return not compare_policies(dict(one), dict(other), default_version=None)
+    return not compare_policies(_short_roots(one), _short_roots(other), default_version=None)
 
 
-def obstacles(policy: Policy | None) -> list[str]:
-    """Return why statements of others would make every store and restore fail."""
-    return [
-        f"the policy's statement {_name(s)} denies requests from outside a VPC or endpoint"
-        f" ({', '.join(sorted(found))}). EC2 stores and restores in the caller's name, without a"
-        " network of the caller's: every store and restore would be denied. Add the condition"
-        ' {"Bool": {"aws:ViaAWSService": "false"}} to it.'
-        for s, required, keys in _denials(policy)
-        if (found := required & set(_NETWORK_KEYS)) and not keys & set(_EXEMPTION_KEYS)
-    ]
+def _short_roots(value: t.Any) -> t.Any:
+    """Return the same with accounts by their id, as compare_policies has them in one partition."""
+    if isinstance(value, dict):
+        return {key: _short_roots(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short_roots(item) for item in value]
+    root = _ROOT.fullmatch(value) if isinstance(value, str) else None
+    return root.group(1) if root else value
 
 
-def doubts(policy: Policy | None) -> list[str]:
-    """Return what statements of others may do to a store."""
-    return [
-        f"The policy's statement {_name(s)} denies by {', '.join(sorted(found))}. Whether"
-        " CreateStoreImageTask sends this is not documented: try a store before you rely on it."
-        for s, required, _keys in _denials(policy)
-        if (found := required & set(_HEADER_KEYS))
-    ]
+def listed(value: t.Any) -> list[t.Any]:
+    """Return what a policy may write as one value or as a list of them."""
+    return list(value) if isinstance(value, list) else [value]
 
 
-def _denials(policy: Policy | None) -> t.Iterator[tuple[Statement, set[str], set[str]]]:
-    """Yield others' denials that reach a store or restore, with the condition keys whose absence
-    they punish, and all their condition keys.
-    """
-    for statement in statements_of(policy):
-        if statement.get("Effect") == "Deny" and not is_own(statement) and _reaches(statement):
-            blocks = statement.get("Condition", {})
-            keys = [(name, key.lower()) for name, block in blocks.items() for key in block]
-            required = {key for operator, key in keys if "Not" in operator or operator == "Null"}
-            yield statement, required, {key for _operator, key in keys}
-
-
-def _reaches(statement: Statement) -> bool:
-    everybody = statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
-    if not everybody and "NotPrincipal" not in statement:
-        return False
-    if "NotAction" in statement:
-        return not all(_matches(statement["NotAction"], action) for action in (*_READ, *_WRITE))
-    return any(_matches(statement.get("Action", []), action) for action in (*_READ, *_WRITE))
-
-
-def _matches(patterns: str | list[str], action: str) -> bool:
-    listed = [patterns] if isinstance(patterns, str) else patterns
-    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in listed)
-
-
-def _name(statement: Statement) -> str:
+def name_of(statement: Statement) -> str:
+    """Return what a message calls the statement."""
     return f"'{statement['Sid']}'" if statement.get("Sid") else "without a Sid"

@@ -33,6 +33,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._bucket_configuration
 Parts = t.Mapping[str, t.Any]
 
 ENFORCED = "BucketOwnerEnforced"
+AWS_KEY = "alias/aws/s3"
 DEFAULT_SIZE_HEADER = "x-amz-transition-default-minimum-object-size"
 _SIZE_PARAM = "TransitionDefaultMinimumObjectSize"
 _SIZE_DEFAULT = "all_storage_classes_128K"
@@ -140,7 +141,8 @@ def _write_public_access_block(bucket: BucketConfiguration, value: t.Any) -> Non
 # Encryption
 
 
-def _read_encryption(bucket: BucketConfiguration) -> t.Any:
+def read_encryption(bucket: BucketConfiguration) -> t.Any:
+    """Return the rule of the default encryption, None where there is none."""
     answer = bucket.read(
         "encryption", "get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError"
     )
@@ -156,17 +158,14 @@ def _wanted_encryption(present: t.Any, baseline: Baseline, _partition: str) -> t
     if wanted is None:
         return present if algorithm else _rule_with(rule, {"SSEAlgorithm": "AES256"}, False)
     if wanted.algorithm == "AES256":
-        return present if algorithm == "AES256" else _rule_with(rule, _plain(wanted), False)
-    key = by_default.get("KMSMasterKeyID")
-    if str(algorithm).startswith("aws:kms") and _same_key(key, wanted.kms_key_id):
-        # Two layers of encryption are more than what is asked for, and have no bucket key.
-        return rule if algorithm != "aws:kms" else {**rule, "BucketKeyEnabled": True}
-    return _rule_with(rule, _plain(wanted), True)
-
-
-def _plain(wanted: t.Any) -> dict[str, str]:
+        same = algorithm == "AES256"
+        return present if same else _rule_with(rule, {"SSEAlgorithm": "AES256"}, False)
+    # Two layers of encryption are more than what is asked for, and have no bucket key.
+    kept = algorithm if str(algorithm).startswith("aws:kms") else "aws:kms"
+    if algorithm == kept and _serves_as(by_default.get("KMSMasterKeyID"), wanted.kms_key_id):
+        return {**rule, "BucketKeyEnabled": True} if kept == "aws:kms" else rule
     key = {"KMSMasterKeyID": wanted.kms_key_id} if wanted.kms_key_id else {}
-    return {"SSEAlgorithm": wanted.algorithm, **key}
+    return _rule_with(rule, {"SSEAlgorithm": kept, **key}, kept == "aws:kms")
 
 
 def _rule_with(rule: Parts, by_default: Parts, bucket_key: bool) -> dict[str, t.Any]:
@@ -177,12 +176,17 @@ def _rule_with(rule: Parts, by_default: Parts, bucket_key: bool) -> dict[str, t.
     }
 
 
-def _same_key(present: str | None, wanted: str | None) -> bool:
-    """Tell whether two names, each an ARN or an id, are those of one key."""
-    if present is None or wanted is None:
-        return present == wanted
-    longer, shorter = sorted((present, wanted), key=len, reverse=True)
-    return longer == shorter or longer.endswith(f":key/{shorter}")
+def _serves_as(present: str | None, wanted: str | None) -> bool:
+    """Tell whether the key that is there, None for aws/s3, is what is asked for.
+
+    Any is, if none is named. An ARN is what its id or alias asks for, and not the other way round:
+    S3 looks for a key without an ARN in the account of whoever stores.
+    """
+    if wanted is None or present == wanted:
+        return True
+    if present is None:
+        return wanted.rpartition(":")[2] == AWS_KEY
+    return present.startswith("arn:") and present.endswith((f":key/{wanted}", f":{wanted}"))
 
 
 def _write_encryption(bucket: BucketConfiguration, value: t.Any) -> None:
@@ -210,11 +214,17 @@ def _encryption_parts(value: t.Any) -> Parts:
 
 
 def _read_versioning(bucket: BucketConfiguration) -> t.Any:
-    return bucket.read("versioning", "get_bucket_versioning").get("Status")
+    answer = bucket.read("versioning", "get_bucket_versioning")
+    return {name: answer[name] for name in ("Status", "MFADelete") if name in answer}
+
+
+def _wanted_versioning(present: t.Any, baseline: Baseline, _partition: str) -> t.Any:
+    return {**(present or {}), "Status": "Enabled"} if baseline.versioning else present
 
 
 def _write_versioning(bucket: BucketConfiguration, value: t.Any) -> None:
-    bucket.write("versioning", "put_bucket_versioning", VersioningConfiguration={"Status": value})
+    status = {"Status": value["Status"]}
+    bucket.write("versioning", "put_bucket_versioning", VersioningConfiguration=status)
 
 
 def read_object_lock(bucket: BucketConfiguration) -> t.Any:
@@ -437,13 +447,14 @@ SETTINGS = (
         _write_ownership,
     ),
     Setting(
-        "encryption", _read_encryption, _wanted_encryption, _write_encryption, _encryption_parts
+        "encryption", read_encryption, _wanted_encryption, _write_encryption, _encryption_parts
     ),
     Setting(
         "versioning",
         _read_versioning,
-        lambda present, baseline, _partition: "Enabled" if baseline.versioning else present,
+        _wanted_versioning,
         _write_versioning,
+        lambda value: _whole((value or {}).get("Status")),
     ),
     Setting(
         "object_lock",

@@ -37,7 +37,8 @@ options:
   kms_key_id:
     description:
       - The KMS key, best as its ARN. It must be in the bucket's Region. An S3 Bucket Key is used.
-      - Without it, V(aws:kms) means the key C(aws/s3), which no other account can ever use.
+      - Without it, V(aws:kms) keeps the KMS key that the bucket has. A bucket without one gets the
+        key C(aws/s3), which no other account can ever use.
     type: str
   minimum_tls_version:
     description:
@@ -109,7 +110,8 @@ options:
       - Who may use the bucket, by account id, in quotes. Together with O(allowed_organizations) and
         O(allowed_principals) this is one list. Once it has entries, everybody else is denied
         everything.
-      - Who runs the task must be on it.
+      - Who runs the task must be on it. For O(allowed_organizations) that is known only with the
+        right to C(organizations:DescribeOrganization).
     type: list
     elements: str
     default: []
@@ -237,7 +239,7 @@ region:
   sample: us-east-1
 existed:
   description: Whether the bucket existed before.
-  returned: success
+  returned: success, or when the bucket was looked at
   type: bool
   sample: true
 drift:
@@ -266,12 +268,14 @@ drift:
 """
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     call_aws,
+    error_code,
     error_text,
     identify_collection,
 )
@@ -333,20 +337,48 @@ def ask_caller(module: AnsibleAWSModule) -> Caller | None:
     return Caller(str(answer["Account"]), str(answer["Arn"]))
 
 
+def ask_organization(module: AnsibleAWSModule) -> str | None:
+    """Return the id of the caller's organization, "" if there is none, None if AWS does not tell.
+
+    Once and in little time: many networks do not reach this service.
+    """
+    impatient = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
+    settings = {**(module.params.get("aws_config") or {}), **impatient}
+    client = module.client("organizations", aws_config=settings)
+    try:
+        answer = call_aws("ask for the organization", client.describe_organization)
+    except AmiStoreError as error:
+        return "" if error_code(error) == "AWSOrganizationsNotInUseException" else None
+    return str(answer["Organization"]["Id"])
+
+
 def prepare(module: AnsibleAWSModule) -> Hardening:
     baseline = Baseline.from_params(module.params)
     bucket = BucketConfiguration(
         module.client("s3"), baseline.bucket, baseline.expected_bucket_owner
     )
     caller = ask_caller(module)
+    if caller and baseline.audience.organizations:
+        caller = replace(caller, organization=ask_organization(module))
     hardening = Hardening(bucket, baseline, caller)
     if baseline.block_account_public_access:
-        if caller is None:
-            raise AmiStoreError(
-                message="block_account_public_access: STS does not tell the account"
-            )
-        hardening.account = AccountConfiguration(module.client("s3control"), caller.account)
+        hardening.account = account_of(module, baseline, caller)
     return hardening
+
+
+def account_of(
+    module: AnsibleAWSModule, baseline: Baseline, caller: Caller | None
+) -> AccountConfiguration:
+    """Return the account whose buckets are to be closed, which is the owner of this one."""
+    if caller is None:
+        raise AmiStoreError(message="block_account_public_access: STS does not tell the account")
+    if baseline.expected_bucket_owner not in (None, caller.account):
+        raise AmiStoreError(
+            message=f"block_account_public_access would close account {caller.account}, which runs"
+            f" this task, and not {baseline.expected_bucket_owner}, which expected_bucket_owner"
+            " says: use credentials of that one. Nothing was changed"
+        )
+    return AccountConfiguration(module.client("s3control"), caller.account)
 
 
 def run(module: AnsibleAWSModule, hardening: Hardening) -> dict[str, t.Any]:
@@ -360,7 +392,8 @@ def run(module: AnsibleAWSModule, hardening: Hardening) -> dict[str, t.Any]:
     finally:
         for warning in hardening.warnings:
             module.warn(warning)
-    result = {**hardening.report(), "changed": bool(hardening.drift)}
+    changed = bool(hardening.drift) if module.check_mode else hardening.changed
+    result = {**hardening.report(), "changed": changed}
     return {**result, "diff": hardening.diff()} if module._diff else result
 
 

@@ -100,9 +100,12 @@ class BucketInMemory:
     grants: list[dict[str, Any]] = field(default_factory=list)
     public: bool = False
     tiers: list[dict[str, Any]] = field(default_factory=list)
+    tiers_per_page: int = 100
     log_bucket: str = "access-logs"
     log_region: str | None = REGION
-    log_lock: dict[str, Any] | None = None
+    log_values: dict[str, Any] = field(default_factory=dict)
+    organization: str | None = None
+    """The id of the caller's organization."""
 
     def __post_init__(self) -> None:
         for kind in KINDS:
@@ -111,6 +114,7 @@ class BucketInMemory:
         for operation in (
             "CreateBucket",
             "DeleteBucketTagging",
+            "DescribeOrganization",
             "GetBucketAcl",
             "GetBucketLocation",
             "GetBucketPolicyStatus",
@@ -151,9 +155,9 @@ class BucketInMemory:
         return {kind.param: value} if kind.wrapped else value
 
     def _of_log_bucket(self, kind: Kind) -> Answer:
-        if self.log_lock is None:
+        if kind.param not in self.log_values:
             raise Refusal(kind.missing, status=404)
-        return {kind.param: self.log_lock}
+        return {kind.param: self.log_values[kind.param]}
 
     def _put(self, kind: Kind, params: dict[str, Any]) -> Answer:
         if "AccountId" in params:
@@ -189,5 +193,15 @@ class BucketInMemory:
     def _GetBucketPolicyStatus(self, _params: dict[str, Any]) -> Answer:
         return {"PolicyStatus": {"IsPublic": self.public}}
 
-    def _ListBucketIntelligentTieringConfigurations(self, _params: dict[str, Any]) -> Answer:
-        return {"IntelligentTieringConfigurationList": self.tiers}
+    def _ListBucketIntelligentTieringConfigurations(self, params: dict[str, Any]) -> Answer:
+        start = int(params.get("ContinuationToken", 0))
+        end = start + self.tiers_per_page
+        answer: Answer = {"IntelligentTieringConfigurationList": self.tiers[start:end]}
+        if end < len(self.tiers):
+            answer["NextContinuationToken"] = str(end)
+        return answer
+
+    def _DescribeOrganization(self, _params: dict[str, Any]) -> Answer:
+        if self.organization is None:
+            raise Refusal("AWSOrganizationsNotInUseException", status=400)
+        return {"Organization": {"Id": self.organization}}

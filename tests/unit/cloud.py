@@ -30,7 +30,7 @@ from botocore.validate import validate_parameters
 REGION = "eu-central-1"
 ACCOUNT = "111122223333"
 BUCKET = "ami-bucket"
-SERVICES = ("ec2", "s3", "s3control", "sts")
+SERVICES = ("ec2", "organizations", "s3", "s3control", "sts")
 MUTATING = (
     "CreateStoreImageTask",
     "CreateRestoreImageTask",

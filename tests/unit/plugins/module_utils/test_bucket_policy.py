@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._bucket_baseline impo
     Lifecycle,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._bucket_policy import (
+    as_text,
     merged,
     own_statements,
 )
@@ -158,3 +160,55 @@ def test_every_arn_is_of_the_partition(partition: str) -> None:
     audience = Audience((OWNER,), (ORGANIZATION,), (principal,), ("store",))
     text = json.dumps(own_statements(Baseline("vault", audience=audience), partition))
     assert text.count("arn:") == text.count(f"arn:{partition}:") > 10
+
+
+def _as_single(value: Any) -> Any:
+    """As AWS may show it: lists of one as their only item, the others in another order."""
+    if isinstance(value, dict):
+        return {key: _as_single(item) for key, item in reversed(value.items())}
+    if isinstance(value, list):
+        return value[0] if len(value) == 1 else value[::-1]
+    return value
+
+
+def _as_typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_typed(item) for key, item in value.items()}
+    return False if value == "false" else value
+
+
+def _as_accounts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_accounts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_accounts(item) for item in value]
+    return value.split(":")[4] if value.endswith(":root") else value
+
+
+@pytest.mark.parametrize("rewrite", [_as_single, _as_typed, _as_accounts])
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_our_statements_in_other_words_stay(partition: str, rewrite: Callable[[Any], Any]) -> None:
+    role = ROLE.replace("arn:aws:", f"arn:{partition}:")
+    for audience in (
+        Audience((OWNER, MEMBER), (ORGANIZATION,), (role,), ("store",)),
+        Audience((OWNER,), (), (role, f"{role}s"), ("restore",)),
+    ):
+        own = own_statements(Baseline("vault", audience=audience), partition)
+        shown = {"Version": "2012-10-17", "Statement": [rewrite(dict(one)) for one in own]}
+        assert shown["Statement"] != own
+        assert merged(shown, own) == shown
+
+
+def test_a_statement_that_says_something_else_is_replaced() -> None:
+    own = own_statements(Baseline("vault", audience=Audience((OWNER, MEMBER))), "aws")
+    for index, path in ((0, "aws:SecureTransport"), (1, "s3:TlsVersion"), (3, "aws:Principal")):
+        text = json.dumps(own[index]).replace(path, f"{path}X")
+        shown = {"Statement": [*own[:index], json.loads(text), *own[index + 1 :]]}
+        assert merged(shown, own)["Statement"] == own
+    for old, new in (("false", "true"), ("1.2", "1.0"), (MEMBER, STRANGER), ("Deny", "Allow")):
+        shown = {"Statement": json.loads(json.dumps(own).replace(f'"{old}"', f'"{new}"'))}
+        assert merged(shown, own)["Statement"] == own
+
+
+def test_the_policy_is_written_as_short_as_it_can_be() -> None:
+    assert as_text({"Version": "2012-10-17", "Id": "für"}) == '{"Version":"2012-10-17","Id":"für"}'

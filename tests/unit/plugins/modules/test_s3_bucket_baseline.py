@@ -21,6 +21,7 @@ MODULE = s3_bucket_baseline
 
 OTHER = "444455556666"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+KEY_ID = KEY.rpartition("/")[2]
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/dr/restorer"
 Spoil = Callable[[BucketInMemory, Cloud], None]
 
@@ -120,6 +121,69 @@ def test_somebody_who_made_it_meanwhile_does_no_harm(
     cloud.replies["CreateBucket"] = lost
     assert run(bucket=BUCKET)["changed"]
     assert memory.values["PublicAccessBlockConfiguration"] == CLOSED
+
+
+def test_what_somebody_else_writes_meanwhile_stays(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    objects = cloud.buckets.pop(BUCKET)
+
+    def lost(_params: dict[str, Any]) -> dict[str, Any]:
+        cloud.buckets[BUCKET] = objects
+        memory.policy = {"Version": "2012-10-17", "Statement": [FOREIGN_STATEMENT]}
+        memory.values["LifecycleConfiguration"] = {"Rules": [FOREIGN_RULE]}
+        memory.values["VersioningConfiguration"] = {"Status": "Enabled"}
+        raise Refusal("BucketAlreadyOwnedByYou", status=409)
+
+    cloud.replies["CreateBucket"] = lost
+    assert run(bucket=BUCKET)["changed"]
+    assert memory.policy["Statement"][0] == FOREIGN_STATEMENT
+    assert memory.rules[0] == FOREIGN_RULE
+    assert "PutBucketVersioning" not in memory.writes()
+
+
+def test_what_somebody_else_corrects_meanwhile_is_not_a_change_of_ours(
+    run: Runner, safe: BucketInMemory, cloud: Cloud
+) -> None:
+    good = cloud.replies["GetBucketVersioning"]
+    late = iter([{}])
+    cloud.replies["GetBucketVersioning"] = lambda params: next(late, good(params))
+    result = run(bucket=BUCKET)
+    assert (result["changed"], safe.writes()) == (False, [])
+    assert settings(result) == ["versioning"]
+
+
+@pytest.mark.parametrize("who", ["another account", "nobody that STS tells"])
+def test_a_bucket_is_not_made_in_another_account_than_its_owners(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, who: str
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.bucket_owner = OTHER
+    if who != "another account":
+        cloud.denials["GetCallerIdentity"] = Refusal("AccessDenied", status=403)
+    for check in (True, False):
+        result = run(check=check, bucket=BUCKET, expected_bucket_owner=OTHER)
+        assert result.failed
+        assert f"and not in {OTHER}" in result["msg"]
+    assert memory.writes() == []
+
+
+def test_a_name_that_is_busy_is_asked_for_again(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.faults["CreateBucket"] = [Refusal("OperationAborted", status=409)]
+    assert run(bucket=BUCKET)["changed"]
+    assert cloud.operations().count("CreateBucket") == 2
+
+
+def test_a_new_bucket_that_is_not_shown_everywhere_is_read_again(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    del cloud.buckets[BUCKET]
+    cloud.faults["GetBucketVersioning"] = [Refusal("NoSuchBucket", status=404)]
+    assert run(bucket=BUCKET)["changed"]
+    assert memory.values["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
 # Drift
@@ -260,12 +324,53 @@ def test_encryption_that_nobody_asks_for_is_never_weakened(
     assert by_default(safe)["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
 
-@pytest.mark.parametrize("name", [KEY, KEY.rpartition("/")[2]], ids=["arn", "id"])
+@pytest.mark.parametrize("name", [KEY, KEY_ID], ids=["arn", "id"])
 def test_a_key_is_the_same_by_its_arn_and_its_id(
     run: Runner, safe: BucketInMemory, name: str
 ) -> None:
     run(bucket=BUCKET, kms_key_id=KEY)
     assert run(bucket=BUCKET, kms_key_id=name)["drift"] == []
+
+
+@pytest.mark.parametrize(
+    ("present", "asked"),
+    [
+        (KEY, {"encryption": "aws:kms"}),
+        (f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/vault", {"kms_key_id": "alias/vault"}),
+        ("alias/aws/s3", {"encryption": "aws:kms"}),
+        (None, {"kms_key_id": "alias/aws/s3"}),
+    ],
+    ids=["no key named", "alias", "aws/s3 by name", "aws/s3 without a name"],
+)
+def test_a_key_that_serves_is_kept(
+    run: Runner, safe: BucketInMemory, present: str | None, asked: dict[str, Any]
+) -> None:
+    named = {"KMSMasterKeyID": present} if present else {}
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", **named}}
+    configuration = {"Rules": [{**rule, "BucketKeyEnabled": True}]}
+    safe.values["ServerSideEncryptionConfiguration"] = configuration
+    assert run(bucket=BUCKET, **asked)["drift"] == []
+
+
+def test_a_key_without_its_arn_is_replaced_by_the_arn(run: Runner, safe: BucketInMemory) -> None:
+    run(bucket=BUCKET, kms_key_id=KEY_ID)
+    shared = {"allowed_accounts": [ACCOUNT, OTHER]}
+    assert "is not an ARN" in run(bucket=BUCKET, **shared)["msg"]
+    result = run(bucket=BUCKET, kms_key_id=KEY, **shared)
+    assert "encryption.kms_key_id" in settings(result)
+    assert by_default(safe)["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == KEY
+
+
+def test_another_key_leaves_both_layers(run: Runner, safe: BucketInMemory) -> None:
+    double = {"SSEAlgorithm": "aws:kms:dsse", "KMSMasterKeyID": KEY}
+    rule = {"ApplyServerSideEncryptionByDefault": double, "BucketKeyEnabled": False}
+    safe.values["ServerSideEncryptionConfiguration"] = {"Rules": [rule]}
+    other = KEY.replace("1234abcd", "5678abcd")
+    assert settings(run(bucket=BUCKET, kms_key_id=other)) == ["encryption.kms_key_id"]
+    assert by_default(safe) == {
+        "ApplyServerSideEncryptionByDefault": {**double, "KMSMasterKeyID": other},
+        "BucketKeyEnabled": False,
+    }
 
 
 def test_a_bucket_key_is_turned_on(run: Runner, safe: BucketInMemory) -> None:
@@ -344,6 +449,18 @@ def test_all_tags_can_be_purged(run: Runner, safe: BucketInMemory) -> None:
         ({"transition_days": 29, "transition_storage_class": "ONEZONE_IA"}, "after 30 days"),
         ({"encryption": "AES256", "kms_key_id": KEY}, "uses no KMS key"),
         ({"kms_key_id": "arn:aws:s3:::x"}, "is not the ARN of a KMS key"),
+        ({"kms_key_id": "1234"}, "nor a key's id"),
+        (
+            {"prefix": "dr*", "allowed_accounts": [ACCOUNT], "grant": ["store"]},
+            "a pattern in a policy",
+        ),
+        ({"tags": {"x": {"y": "z"}}}, "a tag holds plain text"),
+        ({"tags": {"": "y"}}, "is blank or longer"),
+        ({"allowed_organizations": ["o-a1b2c3d4e5"]}, "would lock it out"),
+        (
+            {"allowed_accounts": [ACCOUNT] + [f"{n:012}" for n in range(1400)]},
+            "S3 takes 20480",
+        ),
         ({"kms_key_id": KEY.replace(REGION, "us-east-1")}, "of the bucket's Region only"),
         ({"kms_key_id": KEY.replace("arn:aws:", "arn:aws-cn:")}, "across partitions"),
         ({"logging_bucket": BUCKET}, "logged in turn"),
@@ -451,7 +568,41 @@ def _logs_elsewhere(memory: BucketInMemory, _cloud: Cloud) -> None:
 
 def _locked_logs(memory: BucketInMemory, _cloud: Cloud) -> None:
     retention = {"DefaultRetention": {"Mode": "COMPLIANCE", "Years": 1}}
-    memory.log_lock = {"ObjectLockEnabled": "Enabled", "Rule": retention}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": retention}
+    memory.log_values["ObjectLockConfiguration"] = lock
+
+
+def _encrypted_logs(memory: BucketInMemory, _cloud: Cloud) -> None:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    memory.log_values["ServerSideEncryptionConfiguration"] = {"Rules": [rule]}
+
+
+def _mfa_delete(memory: BucketInMemory, _cloud: Cloud) -> None:
+    memory.values["VersioningConfiguration"] = {"Status": "Enabled", "MFADelete": "Enabled"}
+
+
+def _many_tags(memory: BucketInMemory, _cloud: Cloud) -> None:
+    tags = [{"Key": f"theirs-{number}", "Value": ""} for number in range(50)]
+    memory.values["Tagging"] = {"TagSet": tags}
+
+
+def _tiers_by_their_rule(memory: BucketInMemory, cloud: Cloud) -> None:
+    _tiers(memory, cloud)
+    _rule(Transitions=[{"Days": 1, "StorageClass": "INTELLIGENT_TIERING"}])(memory, cloud)
+
+
+def _tiers_on_a_late_page(memory: BucketInMemory, cloud: Cloud) -> None:
+    _tiers(memory, cloud)
+    memory.tiers.insert(0, {**memory.tiers[0], "Id": "off", "Status": "Disabled"})
+    memory.tiers_per_page = 1
+
+
+def _tiers_for(**scope: Any) -> Spoil:
+    def spoil(memory: BucketInMemory, cloud: Cloud) -> None:
+        _tiers(memory, cloud)
+        memory.tiers[0]["Filter"] = scope
+
+    return spoil
 
 
 def _managed_key(memory: BucketInMemory, _cloud: Cloud) -> None:
@@ -473,6 +624,21 @@ IN_A_VPC = {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}
         (_elsewhere, {}, "is in Region us-east-1, the task runs in"),
         (_foreign, {}, "S3 answers 403"),
         (_tiers, TIERED, "archive tiers"),
+        (_tiers_by_their_rule, {}, "archive tiers"),
+        (_tiers_on_a_late_page, TIERED, "'cold' moves objects into archive tiers"),
+        (_tiers_for(Prefix="dr/x"), {**TIERED, "prefix": "dr"}, "archive tiers"),
+        (_mfa_delete, {}, "MFA delete is on, with which its lifecycle cannot be set"),
+        (_many_tags, {"tags": {"ours": ""}}, "would have 51 tags"),
+        (
+            _policy(Effect="Allow", Principal={"AWS": ["AIDAEXAMPLEEXAMPLE123", OTHER]}),
+            {},
+            "'Theirs' is about AIDAEXAMPLEEXAMPLE123, the id of",
+        ),
+        (
+            _policy(Effect="Allow", Principal={"AWS": OTHER}, Action=["s3:x" * 5000]),
+            {},
+            "S3 takes 20480",
+        ),
         (_no_log_bucket, LOGS, "bucket 'access-logs', does not exist"),
         (_logs_elsewhere, LOGS, "is in Region us-east-1: S3 writes"),
         (_locked_logs, LOGS, "cannot deliver access logs"),
@@ -522,6 +688,9 @@ def test_all_reasons_are_told_at_once(run: Runner, memory: BucketInMemory, cloud
     [
         (_tiers, {}),
         (_tiers, {**TIERED, "allow_archive": True}),
+        (_tiers_for(Prefix="reports/"), {**TIERED, "prefix": "dr"}),
+        (_tiers_for(And={"Prefix": "", "Tags": [{"Key": "a", "Value": "b"}]}), TIERED),
+        (_many_tags, {"tags": {"ours": ""}, "purge_tags": True}),
         (_managed_key, {"allowed_accounts": [ACCOUNT]}),
         (_policy(Condition={**IN_A_VPC, "Bool": {"aws:ViaAWSService": "false"}}), {}),
         (_policy(Condition={"StringEquals": {"aws:SourceVpce": "vpce-1"}}), {}),
@@ -565,9 +734,10 @@ def test_what_does_no_harm_is_let_be(
                 Condition={"Null": {"s3:x-amz-server-side-encryption": "true"}},
             ),
             {},
-            "try a store before you rely on it",
+            "try a store and a restore before you rely on the bucket",
         ),
         (_rule(Expiration={"Days": 2}), {}, "stored AMIs go with them"),
+        (_encrypted_logs, LOGS, "see whether logs arrive"),
         (
             lambda _memory, cloud: cloud.denials.update(
                 GetBucketLocation=Refusal("AccessDenied", status=403)
@@ -581,6 +751,13 @@ def test_what_does_no_harm_is_let_be(
             ),
             {"allowed_accounts": [OTHER]},
             "STS does not tell",
+        ),
+        (
+            lambda _memory, cloud: cloud.denials.update(
+                DescribeOrganization=Refusal("AccessDeniedException", status=400)
+            ),
+            {"allowed_organizations": ["o-a1b2c3d4e5"]},
+            "does not tell whether it is one",
         ),
     ],
 )
@@ -596,6 +773,51 @@ def test_a_doubt_is_told_and_stops_nothing(
     result = run(bucket=BUCKET, **options)
     assert not result.failed
     assert any(words in warning for warning in result.warnings)
+
+
+def test_mfa_delete_is_let_be_where_nothing_is_to_be_set(run: Runner, safe: BucketInMemory) -> None:
+    _mfa_delete(safe, safe.cloud)
+    assert run(bucket=BUCKET)["drift"] == []
+
+
+def test_a_deleted_principal_is_let_be_where_the_policy_is_not_written(
+    run: Runner, safe: BucketInMemory
+) -> None:
+    gone = {**FOREIGN_STATEMENT, "Principal": {"AWS": "AROAEXAMPLEEXAMPLE123"}}
+    safe.policy = {**safe.policy, "Statement": [gone, *safe.policy["Statement"]]}
+    assert run(bucket=BUCKET)["drift"] == []
+
+
+def test_a_member_of_an_allowed_organization_is_known(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    organization = "o-a1b2c3d4e5"
+    memory.organization = organization
+    result = run(check=True, bucket=BUCKET, allowed_organizations=[organization])
+    assert (result.failed, result.warnings) == (False, [])
+    memory.organization = "o-anotherone"
+    for check in (True, False):
+        result = run(check=check, bucket=BUCKET, allowed_organizations=[organization])
+        assert "would lock it out" in result["msg"]
+    assert memory.writes() == []
+
+
+def test_the_owner_of_the_account_to_close_is_the_buckets(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    cloud.bucket_owner = OTHER
+    options = {"expected_bucket_owner": OTHER, "block_account_public_access": True}
+    assert f"would close account {ACCOUNT}" in run(bucket=BUCKET, **options)["msg"]
+    assert memory.writes() == []
+
+
+@pytest.mark.parametrize("options", [{}, {"expected_bucket_owner": ACCOUNT}])
+def test_tiers_are_asked_for_as_this_botocore_can(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, options: dict[str, Any]
+) -> None:
+    tiered = {"transition_days": 0, "transition_storage_class": "INTELLIGENT_TIERING"}
+    assert not run(check=True, bucket=BUCKET, **tiered, **options).failed
+    assert len(cloud.params("ListBucketIntelligentTieringConfigurations")) == 1
 
 
 def test_a_dotted_name_that_exists_is_only_doubted(
@@ -632,6 +854,35 @@ def test_a_refusal_half_way_tells_what_has_changed(
     assert "policy.AmistoreDenyOldTls" in settings(result)
     assert f"Failed to set the policy of bucket '{BUCKET}': AccessDenied: no" in result["msg"]
     assert "PutPublicAccessBlock" in memory.writes()
+    assert (
+        "Changed before: public_access_block, object_ownership, encryption, versioning."
+        in result["msg"]
+    )
+    del cloud.denials["PutBucketPolicy"]
+    assert "policy.AmistoreDenyOldTls" in settings(run(bucket=BUCKET))
+    assert run(bucket=BUCKET)["drift"] == []
+
+
+def test_a_write_with_a_lost_answer_is_told_as_such(
+    run: Runner, memory: BucketInMemory, cloud: Cloud
+) -> None:
+    cloud.denials["PutPublicAccessBlock"] = Refusal("InternalError", status=500)
+    result = run(bucket=BUCKET)
+    assert "may have been executed. Changed before: nothing." in result["msg"]
+
+
+@pytest.mark.parametrize("operation", ["HeadBucket", "GetBucketVersioning"])
+def test_a_bucket_that_may_not_be_looked_at_is_not_told_to_be_missing(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, operation: str
+) -> None:
+    refusal = forbidden_head() if operation == "HeadBucket" else Refusal("AccessDenied", status=403)
+    cloud.denials[operation] = refusal
+    for check in (True, False):
+        result = run(check=check, bucket=BUCKET)
+        assert result.failed
+        assert not result["changed"]
+        assert "existed" not in result
+        assert "drift" not in result
 
 
 def test_a_busy_bucket_is_written_again(
@@ -644,12 +895,22 @@ def test_a_busy_bucket_is_written_again(
     assert slept
 
 
+def test_object_lock_waits_for_versioning(
+    run: Runner, memory: BucketInMemory, cloud: Cloud, slept: list[float]
+) -> None:
+    state = Refusal("InvalidBucketState", "Versioning must be 'Enabled' on the bucket", 409)
+    cloud.faults["PutObjectLockConfiguration"] = [state]
+    assert run(bucket=BUCKET, object_lock=True)["changed"]
+    assert memory.values["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+    assert slept
+
+
 def test_a_setting_is_awaited_until_s3_shows_it(
     run: Runner, safe: BucketInMemory, cloud: Cloud, clock: VirtualClock
 ) -> None:
     good = cloud.replies["GetBucketVersioning"]
-    late = iter([{}, {}, {}])
-    # The first look finds the drift, the next two come too early.
+    late = iter([{}, {}, {}, {}])
+    # The first two looks find the drift, the next two come too early.
     cloud.replies["GetBucketVersioning"] = lambda params: next(late, good(params))
     assert run(bucket=BUCKET)["changed"]
     assert clock.slept == [2.0, 2.0]
