@@ -15,7 +15,7 @@ from tests.emulator.policy import Attempt, ContextValue, Verdict, evaluate_ident
 from .conftest import RESTORE_KEY
 from .plays import BUCKET, BUCKET_KEY, PLACE, PLAYS, SNAPSHOT_KEY, plant_image, stored_image
 from .rendering import Document, listed
-from .stage import ACCOUNT, OTHER_ACCOUNT, REGION, Stage
+from .stage import ACCOUNT, CALLER_KEY, OTHER_ACCOUNT, REGION, Stage
 
 Rendered = dict[str, dict[str, Document]]
 
@@ -96,7 +96,9 @@ KEPT_OUT = (
     Case("restore", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("restore", "s3:GetObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
     Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name", "amistore:stored-image")}),
+    Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Amistore:Stored-Image",)}),
     Case("restore", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("amistore:etag",)}),
+    Case("restore", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("AMISTORE:STORED-IMAGE",)}),
     Case("restore", "ec2:DeleteTags", IMAGE, {"aws:TagKeys": ("Name",)}),
     Case("restore", "ec2:DeregisterImage", IMAGE),
     Case(
@@ -167,10 +169,25 @@ def test_ec2_itself_is_kept_from_a_bucket_that_is_not_listed(
     take_the_bucket(stage)
     image_id = plant_image(stage)
     stage.allow(rendered["prefix"]["store"])
-    ec2 = stage.client("ec2", "EMULATEDACCESSKEY009")
+    ec2 = stage.client("ec2", CALLER_KEY)
     with pytest.raises(ec2.exceptions.ClientError, match="s3:PutObject"):
         ec2.create_store_image_task(ImageId=image_id, Bucket=f"{BUCKET}/dr")
     assert stage.emulator.tasks() == []
+
+
+@pytest.mark.parametrize("spelling", ["amistore:stored-image", "AmiStore:Stored-Image"])
+def test_a_production_ami_cannot_be_made_to_look_restored(
+    spelling: str, stage: Stage, rendered: Rendered
+) -> None:
+    image_id = plant_image(stage)
+    stage.allow(rendered["prefix"]["restore"], rendered["prefix"]["cleanup"])
+    ec2 = stage.client("ec2", CALLER_KEY)
+    proof = [{"Key": spelling, "Value": f"{BUCKET}/dr/{image_id}.bin"}]
+    with pytest.raises(ec2.exceptions.ClientError, match="ec2:CreateTags"):
+        ec2.create_tags(Resources=[image_id], Tags=proof)
+    with pytest.raises(ec2.exceptions.ClientError, match="ec2:DeregisterImage"):
+        ec2.deregister_image(ImageId=image_id)
+    ec2.create_tags(Resources=[image_id], Tags=[{"Key": "team", "Value": "dr"}])
 
 
 @pytest.mark.parametrize("policy", ["store", "restore"])
