@@ -228,6 +228,18 @@ def test_prefixes_and_buckets_can_be_text_and_blanks_are_unset(rendered: Rendere
     assert not [s for s in rendered["surveyed"]["store"]["Statement"] if "kms" in str(s)]
 
 
+def test_every_prefix_of_a_list_is_let_in(rendered: Rendered) -> None:
+    document = rendered["prefixes"]["store"]
+    for prefix in ("dr", "drills/web"):
+        wanted = {
+            "s3:ListBucket": (VAULT, {**OURS, "s3:prefix": f"{prefix}/ami-0abcdef1.bin"}),
+            "s3:PutObject": (f"{VAULT}/{prefix}/ami-0abcdef1.bin", OURS),
+        }
+        for action, (resource, context) in wanted.items():
+            attempt = Attempt("arn:aws:iam::1:user/me", ACCOUNT, action, resource, context)
+            assert evaluate_identity([document], attempt) is Verdict.ALLOW
+
+
 def test_partitions_are_those_of_the_regions(rendered: Rendered) -> None:
     for region, partition in (
         ("cn-north-1", "aws-cn"),
