@@ -48,6 +48,7 @@ def via(service: str, region: str = REGION) -> dict[str, ContextValue]:
 ALLOWED = (
     Case("store", "s3:PutObject", STORED, {**OURS}),
     Case("store", "s3:PutObject", MANIFEST, {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}/dr/prod/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": "dr/ami-"}),
     Case("store", "ec2:DescribeImages", "*", {**HOME}),
     Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("ebs")),
@@ -79,6 +80,7 @@ KEPT_OUT = (
     Case("store", "s3:PutObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("store", "s3:PutObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:PutObject", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}/dr/an-ami-list.json", {**OURS}),
     Case("store", "s3:PutObject", f"{VAULT}-2/dr/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:DeleteObject", STORED, {**OURS}),
     Case("store", "s3:ListBucket", VAULT, {**OURS}),
