@@ -37,6 +37,7 @@ _QUICK = {f"{work}_seconds_per_gib": 0 for work in ("store", "restore")}
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": _HOME,
     "prefix": {**_HOME, "policy_prefixes": [f"{PREFIX}/"]},
+    "prefixes": {**_HOME, "policy_prefixes": [PREFIX, "drills/web"]},
     "vault": {
         **_HOME,
         "policy_prefixes": PREFIX,

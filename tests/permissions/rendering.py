@@ -41,11 +41,19 @@ def run_plays(
     """Run plays on this machine; what Ansible printed. Raises NotRendered when one fails."""
     book = folder / "plays.yml"
     book.write_text(json.dumps(plays))
+    return run_playbook([str(book)], folder, environment)
+
+
+def run_playbook(
+    arguments: list[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run ansible-playbook in a folder; what it printed. Raises NotRendered when it fails."""
     program = Path(sys.executable).parent / "ansible-playbook"
     variables = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collection_tree.link())}
     variables |= environment or {}
     ended = subprocess.run(
-        [str(program), "-i", "localhost,", str(book)],
+        [str(program), "-i", "localhost,", *arguments],
+        cwd=folder,
         env=variables,
         capture_output=True,
         text=True,

@@ -10,10 +10,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_restore, ec2_ami_store
 
 from .plays import BUCKET, PLACE, plant_image, stored_image
-from .rendering import play, role_task, run_plays
+from .rendering import POLICIES, ROLE, play, role_task, run_playbook, run_plays
 from .stage import ACCOUNT, REGION, Stage
 
 OPTIONS: dict[str, Any] = {
@@ -88,6 +90,20 @@ WRONG: tuple[dict[str, Any], ...] = (
     {"policy_bucket_keys": "alias/vault"},
     {"kms_key_id": "alias/vault"},
     {"policy_restore_keys": f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/a"},
+    {"policy_restore_keys": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"},
+    {"name": f"arn:aws:s3:::{BUCKET}"},
+    {"policy_buckets": f"{BUCKET}/dr"},
+    {"region": "*"},
+    {"region": f"{REGION}a"},
+    {"policy_prefixes": "/dr"},
+    {"policy_prefixes": "dr//prod"},
+    {"policy_state": "gone"},
+    {"policy_path": "dr"},
+    {"policy_names": {"store": "../dr"}},
+    {"policy_names": {"store": "a" * 129}},
+    {"policy_names": {"store": "dr", "restore": "dr"}},
+    {"policy_names": {"stores": "dr"}},
+    {"policy_prefixes": [f"production/team-{number}" for number in range(30)]},
 )
 
 
@@ -103,6 +119,80 @@ def test_what_would_give_no_safe_policy_is_refused(tmp_path: Path) -> None:
     assert len(parts) == len(WRONG)
     assert [part for part in parts if "Refused. The policies cannot be made" not in part] == []
     assert not directory.exists()
+
+
+def test_what_is_wrong_with_policies_is_told_before_the_bucket_is_made(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """With no Region of its own, as where module_defaults give it."""
+    options = {"name": "new-vault", "policies": "store", "kms_key_id": "alias/vault"}
+    task = {"name": "role", "ansible.builtin.include_role": {"name": ROLE}}
+    printed = run_plays(
+        [play("role", options, [refused(task)])], tmp_path, stage.emulator.environment
+    )
+    assert "by the ARN of the key" in printed
+    assert [bucket["Name"] for bucket in stage.client("s3").list_buckets()["Buckets"]] == [BUCKET]
+
+
+def test_the_region_is_not_that_of_another_bucket(tmp_path: Path) -> None:
+    directory = tmp_path / "policies"
+    options = {
+        "name": BUCKET,
+        "policy_accounts": ACCOUNT,
+        "policy_directory": str(directory),
+        "result": {"bucket": "another", "region": "eu-west-1"},
+    }
+    run_plays(
+        [play("render", options, [role_task("render_policies")])], tmp_path, {"AWS_REGION": REGION}
+    )
+    written = (directory / "amistore-vault-store.json").read_text()
+    assert f"arn:aws:ec2:{REGION}::image/*" in written
+    assert "eu-west-1" not in written
+
+
+@pytest.mark.parametrize("directory", ["", "out/iam"])
+def test_the_playbook_writes_where_it_is_called(directory: str, tmp_path: Path) -> None:
+    values = {
+        "ami_store_bucket_name": BUCKET,
+        "ami_store_bucket_region": REGION,
+        "ami_store_bucket_policy_accounts": ACCOUNT,
+        "ami_store_bucket_policy_directory": directory,
+    }
+    run_playbook(["amistore.aws.render_policies", "-e", json.dumps(values)], tmp_path)
+    written = {path.name for path in (tmp_path / (directory or "policies")).iterdir()}
+    assert written == {f"amistore-vault-{policy}.json" for policy in POLICIES}
+
+
+def test_policies_in_use_are_not_removed(stage: Stage, tmp_path: Path) -> None:
+    iam = stage.client("iam")
+    run_plays([policies_play(OPTIONS)], tmp_path, stage.emulator.environment)
+    iam.create_user(UserName="restoring")
+    policy = f"arn:aws:iam::{ACCOUNT}:policy/amistore-vault-restore"
+    iam.attach_user_policy(UserName="restoring", PolicyArn=policy)
+    gone = play("gone", {**OPTIONS, "policy_state": "absent"}, [refused(role_task("policies"))])
+    printed = run_plays([{**gone, "check_mode": True}, gone], tmp_path, stage.emulator.environment)
+    told = '"msg": "Refused. These policies are attached to roles, users or groups, or bound them: '
+    assert printed.count(f"{told}{policy}.") == len(("check", "run"))
+    assert len(iam.list_policies(Scope="Local")["Policies"]) == len(("store", "restore"))
+    assert iam.list_attached_user_policies(UserName="restoring")["AttachedPolicies"]
+
+
+def test_a_policy_of_others_is_left_alone(stage: Stage, tmp_path: Path) -> None:
+    iam = stage.client("iam")
+    statement = {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}
+    theirs = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    arn = iam.create_policy(PolicyName="backup", PolicyDocument=theirs)["Policy"]["Arn"]
+    given = {**OPTIONS, "policy_names": {"store": "first", "restore": "backup"}}
+    plays = [
+        play(state, {**given, "policy_state": state}, [refused(role_task("policies"))])
+        for state in ("present", "absent")
+    ]
+    printed = run_plays(plays, tmp_path, stage.emulator.environment)
+    told = rf'"msg": "Refused\. .* this role did not make, by their descriptions: {arn}\.'
+    assert len(re.findall(told, printed)) == len(plays)
+    assert only_version(stage, arn) == json.dumps(json.loads(theirs))
+    names = [item["PolicyName"] for item in iam.list_policies(Scope="Local")["Policies"]]
+    assert names == ["backup"]
 
 
 def refused(task: dict[str, Any]) -> dict[str, Any]:

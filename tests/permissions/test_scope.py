@@ -15,7 +15,7 @@ from tests.emulator.policy import Attempt, ContextValue, Verdict, evaluate_ident
 from .conftest import RESTORE_KEY
 from .plays import BUCKET, BUCKET_KEY, PLACE, PLAYS, SNAPSHOT_KEY, plant_image, stored_image
 from .rendering import Document, listed
-from .stage import ACCOUNT, OTHER_ACCOUNT, REGION, Stage
+from .stage import ACCOUNT, CALLER_KEY, OTHER_ACCOUNT, REGION, Stage
 
 Rendered = dict[str, dict[str, Document]]
 
@@ -48,6 +48,7 @@ def via(service: str, region: str = REGION) -> dict[str, ContextValue]:
 ALLOWED = (
     Case("store", "s3:PutObject", STORED, {**OURS}),
     Case("store", "s3:PutObject", MANIFEST, {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}/dr/prod/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": "dr/ami-"}),
     Case("store", "ec2:DescribeImages", "*", {**HOME}),
     Case("store", "kms:Decrypt", SNAPSHOT_KEY, via("ebs")),
@@ -79,6 +80,7 @@ KEPT_OUT = (
     Case("store", "s3:PutObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("store", "s3:PutObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:PutObject", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("store", "s3:PutObject", f"{VAULT}/dr/an-ami-list.json", {**OURS}),
     Case("store", "s3:PutObject", f"{VAULT}-2/dr/ami-0abcdef1.bin", {**OURS}),
     Case("store", "s3:DeleteObject", STORED, {**OURS}),
     Case("store", "s3:ListBucket", VAULT, {**OURS}),
@@ -96,7 +98,9 @@ KEPT_OUT = (
     Case("restore", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("restore", "s3:GetObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
     Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name", "amistore:stored-image")}),
+    Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Amistore:Stored-Image",)}),
     Case("restore", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("amistore:etag",)}),
+    Case("restore", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("AMISTORE:STORED-IMAGE",)}),
     Case("restore", "ec2:DeleteTags", IMAGE, {"aws:TagKeys": ("Name",)}),
     Case("restore", "ec2:DeregisterImage", IMAGE),
     Case(
@@ -167,10 +171,25 @@ def test_ec2_itself_is_kept_from_a_bucket_that_is_not_listed(
     take_the_bucket(stage)
     image_id = plant_image(stage)
     stage.allow(rendered["prefix"]["store"])
-    ec2 = stage.client("ec2", "EMULATEDACCESSKEY009")
+    ec2 = stage.client("ec2", CALLER_KEY)
     with pytest.raises(ec2.exceptions.ClientError, match="s3:PutObject"):
         ec2.create_store_image_task(ImageId=image_id, Bucket=f"{BUCKET}/dr")
     assert stage.emulator.tasks() == []
+
+
+@pytest.mark.parametrize("spelling", ["amistore:stored-image", "AmiStore:Stored-Image"])
+def test_a_production_ami_cannot_be_made_to_look_restored(
+    spelling: str, stage: Stage, rendered: Rendered
+) -> None:
+    image_id = plant_image(stage)
+    stage.allow(rendered["prefix"]["restore"], rendered["prefix"]["cleanup"])
+    ec2 = stage.client("ec2", CALLER_KEY)
+    proof = [{"Key": spelling, "Value": f"{BUCKET}/dr/{image_id}.bin"}]
+    with pytest.raises(ec2.exceptions.ClientError, match="ec2:CreateTags"):
+        ec2.create_tags(Resources=[image_id], Tags=proof)
+    with pytest.raises(ec2.exceptions.ClientError, match="ec2:DeregisterImage"):
+        ec2.deregister_image(ImageId=image_id)
+    ec2.create_tags(Resources=[image_id], Tags=[{"Key": "team", "Value": "dr"}])
 
 
 @pytest.mark.parametrize("policy", ["store", "restore"])
@@ -209,6 +228,18 @@ def test_prefixes_and_buckets_can_be_text_and_blanks_are_unset(rendered: Rendere
     }
     assert f"{VAULT}-2/dr test/ami-*.json" in by_name["DeleteImagesAndManifests"]["Resource"]
     assert not [s for s in rendered["surveyed"]["store"]["Statement"] if "kms" in str(s)]
+
+
+def test_every_prefix_of_a_list_is_let_in(rendered: Rendered) -> None:
+    document = rendered["prefixes"]["store"]
+    for prefix in ("dr", "drills/web"):
+        wanted = {
+            "s3:ListBucket": (VAULT, {**OURS, "s3:prefix": f"{prefix}/ami-0abcdef1.bin"}),
+            "s3:PutObject": (f"{VAULT}/{prefix}/ami-0abcdef1.bin", OURS),
+        }
+        for action, (resource, context) in wanted.items():
+            attempt = Attempt("arn:aws:iam::1:user/me", ACCOUNT, action, resource, context)
+            assert evaluate_identity([document], attempt) is Verdict.ALLOW
 
 
 def test_partitions_are_those_of_the_regions(rendered: Rendered) -> None:
