@@ -15,7 +15,7 @@ description:
     variable.
   - A value that has the right type already, as from a variables file, is taken as it is.
   - The playbooks of this collection read their variables with it.
-positional: questions
+positional: questions, known
 options:
   _input:
     description: The answers by the names of the variables.
@@ -25,7 +25,8 @@ options:
     description:
       - What each variable is, by its name.
       - The entry C(kind) is one of V(text), V(integer), V(boolean), V(words) (a list, from text
-        parted by blanks, commas or line ends), V(lines) (a list, from one line each), V(tags)
+        parted by blanks, commas or line ends), V(lines) (a list, from text parted by commas or line
+        ends), V(tags)
         (a dictionary, from lines C(key=value)), V(filters) (filters of C(DescribeImages) on tags,
         from lines C(key=value) or C(key)) and V(stored_images) (a list of dictionaries, from lines
         with an object key and, after a blank, a name).
@@ -33,6 +34,13 @@ options:
         for integers.
     type: dict
     required: true
+  known:
+    description:
+      - Further variables that may be among the answers. With this, every other one is an error,
+        since it is most likely misspelled.
+      - Without this, answers to no question are ignored.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -66,6 +74,7 @@ _value:
   sample: {"values": {"bucket": "my-ami-bucket"}, "errors": []}
 """
 
+import difflib
 import re
 import typing as t
 
@@ -114,7 +123,7 @@ def read_words(answer: t.Any, question: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def read_lines(answer: t.Any, question: t.Mapping[str, t.Any]) -> list[str]:
-    return _entries(answer, r"[\r\n]+")
+    return _entries(answer, r"[\r\n,]+")
 
 
 def read_tags(answer: t.Any, question: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -136,6 +145,8 @@ def read_filters(answer: t.Any, question: t.Mapping[str, t.Any]) -> dict[str, li
     for key, value in pairs:
         name, found = ("tag-key", key) if value is None else (f"tag:{key}", value)
         values = found if isinstance(found, list) else [found]
+        if not values:
+            raise AnswerError(f"gives the tag {key!r} no values")
         filters.setdefault(str(name), []).extend(map(str, values))
     return filters
 
@@ -185,15 +196,24 @@ def is_blank(answer: t.Any) -> bool:
     return answer is None or (isinstance(answer, str) and not answer.strip())
 
 
+def _misspelled(answers: t.Iterable[str], known: t.Collection[str]) -> t.Iterator[str]:
+    for variable in sorted(set(answers) - set(known)):
+        alike = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
+        hint = f"; is {alike[0]} meant?" if alike else "."
+        yield f"{variable} is read by no playbook of the collection{hint}"
+
+
 def survey_answers(
-    answers: t.Mapping[str, t.Any], questions: t.Mapping[str, t.Mapping[str, t.Any]]
+    answers: t.Mapping[str, t.Any],
+    questions: t.Mapping[str, t.Mapping[str, t.Any]],
+    known: t.Collection[str] | None = None,
 ) -> dict[str, t.Any]:
     """Return the values and what is wrong.
 
     :raises AnsibleFilterError: when the questions themselves are wrong.
     """
     values: dict[str, t.Any] = {}
-    errors = []
+    errors = [] if known is None else list(_misspelled(answers, {*questions, *known}))
     for variable, question in questions.items():
         read = READERS.get(question.get("kind", ""))
         if read is None:

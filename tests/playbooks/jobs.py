@@ -86,8 +86,12 @@ class Controller:
         variables: Mapping[str, Any],
         hosts: Mapping[str, Mapping[str, Any]] | None = None,
         options: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> Job:
-        """Run a play of the collection, or of a file. Without `hosts`, on implicit localhost."""
+        """Run a play of the collection, or of a file. Without `hosts`, on implicit localhost.
+
+        `environment` is added to what leads to the emulator.
+        """
         self._count += 1
         folder = self._folder / f"job-{self._count}"
         folder.mkdir()
@@ -97,7 +101,7 @@ class Controller:
             playbook=str(playbook) if playbook.exists() else play,
             inventory={"all": {"hosts": {k: dict(v) for k, v in (hosts or {}).items()}}},
             extravars={**self._interpreter(), **variables},
-            envvars=self._environment(),
+            envvars={**self._environment(), **(environment or {})},
             cmdline=options or None,
             quiet=True,
         )

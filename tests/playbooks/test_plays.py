@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -127,7 +128,9 @@ def test_status_tells_every_kind_of_problem(
     emulator.set_storage_class("vault", f"{web}.bin", "GLACIER")
     problems = {
         "missing": [f"{db} is not stored.", f"{other} is not stored."],
-        "no_manifest": [f"{web}.bin has no manifest, so a restore needs a name for it."],
+        "no_manifest": [
+            f"{web}.bin has no manifest that can be read, so a restore needs a name for it."
+        ],
         "not_restorable": [
             f"{web}.bin is archived in GLACIER and must be thawed before a restore."
         ],
@@ -264,6 +267,155 @@ def test_stored_images_are_deleted_by_id_only(
     assert job.succeeded, job.output
     job = controller.run("status", {"amistore_bucket": "vault", "amistore_accept": "no_manifest"})
     assert job.artifacts["amistore_status_stored"] == 1
+
+
+def test_a_misspelled_variable_restores_nothing(
+    controller: Controller, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    stored(emulator, web_and_db[:2])
+    emulator.reset_requests()
+    job = controller.run("restore", {"amistore_bucket": "vault", "amistore_image_id": "ami-1"})
+    assert job.failure == (
+        "amistore_image_id is read by no playbook of the collection; is amistore_image_ids meant?"
+    )
+    assert emulator.requests() == {}
+
+
+def test_a_pattern_that_fits_no_host_is_no_success(controller: Controller) -> None:
+    hosts: dict[str, dict[str, Any]] = {"shop": {"amistore_bucket": "vault"}}
+    for play in ("restore", "secure_bucket", "status", "store"):
+        job = controller.run(play, {"amistore_hosts": "shopp"}, hosts=hosts)
+        assert not job.succeeded
+        words = "amistore_hosts is shopp, which fits no host of the inventory."
+        assert words in " ".join(job.output.split())
+
+
+def test_status_needs_no_more_than_a_policy_for_a_prefix(
+    controller: Controller, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    variables = {"amistore_bucket": "vault", "amistore_prefix": "dr", "amistore_watch_seconds": 0}
+    given = {"amistore_image_ids": web_and_db[0]}
+    assert controller.run("store", {**variables, **given}).succeeded
+    under = {"StringLike": {"s3:prefix": ["dr/*"]}}
+    allowed: list[dict[str, Any]] = [
+        {"Action": "ec2:DescribeStoreImageTasks", "Resource": "*"},
+        {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::vault", "Condition": under},
+        {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::vault/dr/*"},
+    ]
+    statements = [{"Effect": "Allow", **statement} for statement in allowed]
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    emulator.scenario(policies={emulator.environment["AWS_ACCESS_KEY_ID"]: [policy]})
+    seen = {"amistore_bucket": "vault", "amistore_prefix": "dr"}
+    job = controller.run("status", seen)
+    assert job.succeeded, job.output
+    assert job.artifacts["amistore_status_problems"] == []
+
+
+def test_status_tells_which_prefix_restores_what(
+    controller: Controller, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, _other = web_and_db
+    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    for prefix, image_id in (("dr/shop", web), ("dr", db)):
+        answers = {"amistore_prefix": prefix, "amistore_image_ids": image_id}
+        assert controller.run("store", {**variables, **answers}).succeeded
+    job = controller.run("status", {"amistore_bucket": "vault", "amistore_prefix": "dr/"})
+    [summary, hint] = job.shown("Show the state")
+    assert hint == "1 of them lie in dr/shop: amistore_prefix=dr/shop restores those."
+    assert "stored 2 (" in summary
+
+
+def test_the_age_of_a_stored_image_is_the_same_in_every_time_zone(
+    controller: Controller, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    stored(emulator, web_and_db[:1])
+    answers = {"amistore_bucket": "vault", "amistore_accept": "no_manifest"}
+    limit = {"amistore_max_age_days": 1}
+    job = controller.run("status", {**answers, **limit}, environment={"TZ": "WEST24:59"})
+    assert job.succeeded, job.output
+
+
+ROLE = "arn:aws:iam::123456789012:role/amistore"
+
+
+def test_a_role_is_assumed_with_a_profile_of_the_environment(
+    controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
+) -> None:
+    stored(emulator, web_and_db[:1])
+    aws = emulator.environment
+    profile = tmp_path / "credentials"
+    profile.write_text(
+        f"[night]\naws_access_key_id={aws['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key={aws['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    variables = {
+        "amistore_bucket": "vault",
+        "amistore_accept": "no_manifest",
+        "amistore_region": f" {aws['AWS_REGION']} ",
+    }
+    files = {"AWS_SHARED_CREDENTIALS_FILE": str(profile)}
+    without_keys = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "night"}
+    job = controller.run(
+        "status", {**variables, "amistore_role_arn": ROLE}, environment={**files, **without_keys}
+    )
+    assert job.succeeded, job.output
+    # And a profile of its own beside the keys that AWX puts into the environment.
+    job = controller.run("status", {**variables, "amistore_profile": "night"}, environment=files)
+    assert job.succeeded, job.output
+
+
+def test_a_role_that_is_refused_says_why(controller: Controller, emulator: Emulator) -> None:
+    fault = {"action": "AssumeRole", "error": "AccessDenied", "message": "not yours to assume"}
+    emulator.scenario(faults=[fault])
+    job = controller.run("status", {"amistore_bucket": "vault", "amistore_role_arn": ROLE})
+    assert not job.succeeded
+    assert job.failure.startswith(f"{ROLE} can't be assumed: ")
+    assert "not yours to assume" in job.failure
+
+
+def test_a_drill_leaves_nothing_for_the_next_play_of_a_run(
+    controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
+) -> None:
+    web, _db, _other = web_and_db
+    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    assert controller.run("store", {**variables, "amistore_image_ids": web}).succeeded
+    emulator.set_image_state(web, "deregistered")
+    restore = str(ROOT / "playbooks" / "restore.yml")
+    plays: list[dict[str, Any]] = [
+        {"import_playbook": restore, "vars": {"amistore_name_suffix": "-drill"}},
+        {"import_playbook": restore},
+    ]
+    (tmp_path / "both.yml").write_text(json.dumps(plays))
+    job = controller.run(str(tmp_path / "both.yml"), variables)
+    assert job.succeeded, job.output
+    assert {image["name"] for image in emulator.images()} >= {"web (1)", "web (1)-drill"}
+
+
+def test_what_was_not_compared_is_told(
+    controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
+) -> None:
+    web, db, _other = web_and_db
+    stored(emulator, [web])
+    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    assert controller.run("store", {**variables, "amistore_image_ids": db}).succeeded
+    answers = {"amistore_stored_images": f"{web}.bin web-back\n{db}.bin db-back"}
+    report = {"amistore_report": str(tmp_path / "report.json")}
+    hosts: dict[str, dict[str, Any]] = {"one": {}, "two": {}}
+    everywhere = {"amistore_hosts": "all", "amistore_adopt": "true"}
+    job = controller.run("restore", {**variables, **answers, **report})
+    assert job.succeeded, job.output
+    [result] = job.results("Show the comparison")
+    restored = job.artifacts["amistore_restored_images"][f"vault/{web}.bin"]
+    assert result["msg"][-1] == (
+        f"{restored} of {web}.bin was not compared: no manifest of its own can be read."
+    )
+    assert [
+        row["former_image_id"] for row in json.loads((tmp_path / "report.json").read_text())
+    ] == [db]
+    job = controller.run("restore", {**variables, **answers, **report, **everywhere}, hosts=hosts)
+    assert job.succeeded, job.output
+    for host in hosts:
+        assert (tmp_path / f"report-{host}.json").exists()
 
 
 ACCOUNTS = {

@@ -22,7 +22,7 @@ PLAYS = ("restore", "secure_bucket", "status", "store")
 WORKFLOW_PLAYS = ("secure_bucket", "store", "status")
 ROLE_SPEC = ROOT / "roles" / "ami_store_bucket" / "meta" / "argument_specs.yml"
 # Inputs that the head of each play reads, before there are tasks.
-IN_THE_HEAD = ("hosts", "region", "profile")
+IN_THE_HEAD = ("hosts",)
 
 
 def document(path: Path) -> Any:
@@ -124,6 +124,26 @@ def test_lists_and_tags_have_a_text_area_for_the_role_too() -> None:
         option = options.get(question["variable"])
         if option and option["type"] == "list":
             assert question["type"] in ("textarea", "multiselect"), question["variable"]
+
+
+def test_a_job_may_take_as_long_as_a_survey_lets_it_wait() -> None:
+    settings = document(SURVEYS.parent / "settings.yml")
+    for name in ("restore", "store", "workflow"):
+        [question] = [q for q in survey(name)["spec"] if q["variable"] == "amistore_wait_timeout"]
+        assert question["max"] < settings["amistore_awx_timeout"]
+
+
+def test_what_plays_read_and_hand_on_is_known_and_nothing_else() -> None:
+    handed_on = {
+        name
+        for play in PLAYS
+        for text in [(PLAYBOOKS / f"{play}.yml").read_text()]
+        for name in re.findall(r"^ {10,}(amistore_[a-z]\w*):", text.split("set_stats")[1], re.M)
+    }
+    known = document(PLAYBOOKS / "inputs" / "names.yml")["amistore__known"]
+    assert "amistore_restored_images" in handed_on
+    assert set(known) == handed_on.union(*map(inputs, PLAYS))
+    assert len(known) == len(set(known))
 
 
 GOOD = {"type": "text", "question_name": "Bucket", "variable": "b", "required": True}

@@ -41,7 +41,7 @@ def refusal(kind: str, answer: Any, **question: Any) -> str:
         ("boolean", True, True),
         ("words", "a, b\nc\r\n a", ["a", "b", "c", "a"]),
         ("words", ["a", "", None, " b "], ["a", "b"]),
-        ("lines", "web (old) *\r\n\n db, two\n", ["web (old) *", "db, two"]),
+        ("lines", "web (old) *\r\n\n db, two,\r\n", ["web (old) *", "db", "two"]),
         ("tags", "service = shop\nempty=\na=b=c", {"service": "shop", "empty": "", "a": "b=c"}),
         ("tags", {"n": 1, "none": None}, {"n": "1", "none": ""}),
         ("tags", {}, {}),
@@ -89,6 +89,7 @@ def test_a_blank_is_an_answer_not_given(kind: str, blank: Any) -> None:
         ("tags", "a=1\na=2", "amistore_it gives the tag 'a' twice."),
         ("tags", "a", "amistore_it has lines key=value; the line 'a' has no equals sign."),
         ("tags", "=a", "amistore_it has lines key=value; the line '=a' has no key."),
+        ("filters", {"env": []}, "amistore_it gives the tag 'env' no values."),
         ("filters", " = a", "amistore_it has lines key=value; the line '= a' has no key."),
     ],
 )
@@ -122,3 +123,16 @@ def test_all_errors_are_told_at_once() -> None:
 def test_an_unknown_kind_is_a_fault_of_the_playbook() -> None:
     with pytest.raises(AnsibleFilterError, match="amistore_a: kind is one of text, "):
         survey_answers({}, {"amistore_a": {"kind": "txet"}})
+
+
+def test_a_misspelled_variable_is_refused_where_the_others_are_known() -> None:
+    questions = {"amistore_image_ids": {"kind": "words"}}
+    answers = {"amistore_image_ids": "", "amistore_image_id": "a", "amistore_state": "absent"}
+    known = ["amistore_state"]
+    assert survey_answers(answers, questions)["errors"] == []
+    assert survey_answers(answers, questions, known)["errors"] == [
+        "amistore_image_id is read by no playbook of the collection; is amistore_image_ids meant?"
+    ]
+    assert survey_answers({"amistore_zzz": ""}, questions, known)["errors"] == [
+        "amistore_zzz is read by no playbook of the collection."
+    ]
