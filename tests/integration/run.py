@@ -145,7 +145,9 @@ def on_real_account(leg: Environment) -> Iterator[Setting]:
 def on_emulators(leg: Environment, count: int) -> Iterator[Setting]:
     idle: SimpleQueue[Emulator] = SimpleQueue()
     with ExitStack() as started:
-        python = started.enter_context(warm(module_python(leg), surroundings.plain()))
+        python = started.enter_context(
+            warm(module_python(leg), surroundings.plain() | surroundings.NO_AWS)
+        )
         for _ in range(count):
             idle.put(started.enter_context(Emulator(python=str(EMULATOR.python))))
         yield Setting(leg, python, lambda target: emulated(target, idle))
