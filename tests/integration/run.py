@@ -148,7 +148,7 @@ def on_emulators(leg: Environment, count: int) -> Iterator[Setting]:
         python = started.enter_context(
             warm(module_python(leg), surroundings.plain() | surroundings.NO_AWS)
         )
-        for _ in range(count):
+        for _emulator in range(count):
             idle.put(started.enter_context(Emulator(python=str(EMULATOR.python))))
         yield Setting(leg, python, lambda target: emulated(target, idle))
 

@@ -78,7 +78,7 @@ def compile_once(folder: str) -> None:
 def serve(listener: socket.socket) -> socket.socket:
     """The connection that a child has to answer; the parent never comes back from here."""
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        ready, _writable, _failed = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
             sys.exit()
         connection, _address = listener.accept()
