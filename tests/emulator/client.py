@@ -136,7 +136,7 @@ class Emulator:
         return dict(self.call("POST", "/scenario/reset", {}))
 
     def reset(self) -> None:
-        """Forget AMIs, buckets, tasks, requests and scenario changes."""
+        """Forget AMIs, buckets, tasks, requests, scenario changes and jumps in time."""
         self.call("POST", "/reset", {})
 
     def seed(self, images: str | Sequence[Mapping[str, Any]]) -> list[str]:

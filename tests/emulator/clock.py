@@ -19,10 +19,10 @@ class EmulatedClock:
         epoch: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._epoch = epoch
         self._monotonic = monotonic
         self._speed = speed
-        self._base = epoch()
-        self._since = monotonic()
+        self.restart()
 
     def now(self) -> float:
         return self._base + (self._monotonic() - self._since) * self._speed
@@ -30,6 +30,10 @@ class EmulatedClock:
     def run_at(self, speed: float) -> None:
         """Go on from the present moment at another speed."""
         self._base, self._since, self._speed = self.now(), self._monotonic(), speed
+
+    def restart(self) -> None:
+        """Back from all jumps to real time."""
+        self._base, self._since = self._epoch(), self._monotonic()
 
     def advance(self, seconds: float) -> None:
         self._base += seconds

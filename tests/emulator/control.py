@@ -152,6 +152,7 @@ class Control:
     def _reset(self, _content: Any) -> Any:
         BackendDict.reset()
         s3_backends.bucket_accounts.clear()
+        self._world.clock.restart()
         self._world.renew()
         self._reset_scenario({})
         self._world.journal.reset()

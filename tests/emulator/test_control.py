@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -81,6 +82,18 @@ def test_time_jumps_ahead(lab: Lab) -> None:
     before = lab.emulator.now()
     assert lab.emulator.advance(5000) - before >= 5000
     assert lab.emulator.now() - before < 5100
+
+
+def test_reset_forgets_all_and_comes_back_to_the_present(lab: Lab) -> None:
+    lab.image()
+    lab.emulator.plant_buckets({"name": "forgotten"})
+    lab.emulator.scenario(store_seconds=5)
+    lab.emulator.advance(5000)
+    lab.emulator.reset()
+    assert lab.emulator.images() == []
+    assert lab.emulator.scenario()["store_seconds"] == 30
+    assert lab.s3.list_buckets()["Buckets"] == []
+    assert abs(lab.emulator.now() - time.time()) < 60
 
 
 def test_seeded_bucket_has_owner_region_versioning_and_policy(lab: Lab) -> None:

@@ -1,7 +1,7 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs integration targets as roles of a playbook, each against an emulator of its own.
+"""Runs integration targets as roles of a playbook, each against an emulator with nothing in it.
 
 With --real they run against the account that the environment's credentials belong to. A target
 whose aliases file has the line `needs/emulator` brings about faults that no account can be asked
@@ -17,13 +17,15 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.emulator.client import Emulator
+from tests.integration.interpreter import warm
 from tests.tools import surroundings
 from tests.tools.checks import LEGS
 from tests.tools.environments import ANSIBLE12, EMULATOR, FLOOR, FLOOR_MODULES, Environment
@@ -79,7 +81,7 @@ def read_aliases(path: Path) -> frozenset[str]:
     return frozenset(line.partition("#")[0].strip() for line in lines) - {""}
 
 
-def playbook(target: Target, python: Path, facts: Mapping[str, str]) -> list[dict[str, object]]:
+def playbook(target: Target, python: str, facts: Mapping[str, str]) -> list[dict[str, object]]:
     return [
         {
             "name": f"Integration target {target.name}",
@@ -87,56 +89,89 @@ def playbook(target: Target, python: Path, facts: Mapping[str, str]) -> list[dic
             "connection": "local",
             "gather_facts": False,
             "module_defaults": {"group/amistore.aws.aws": {"region": "{{ aws_region }}"}},
-            "vars": {"ansible_python_interpreter": str(python), **facts},
+            "vars": {"ansible_python_interpreter": python, **facts},
             "roles": [target.name],
         }
     ]
 
 
 @contextmanager
-def emulated(target: Target) -> Iterator[Account]:
+def emulated(target: Target, emulators: SimpleQueue[Emulator]) -> Iterator[Account]:
+    """An emulator that nobody else uses meanwhile, as if it had just been started."""
     settings = target.folder / "emulator.json"
-    scenario = json.loads(settings.read_text()) if settings.exists() else None
-    with Emulator(scenario=scenario, python=str(EMULATOR.python)) as emulator:
-        region = emulator.environment["AWS_DEFAULT_REGION"]
+    emulator = emulators.get()
+    try:
+        emulator.reset()
+        emulator.scenario(**json.loads(settings.read_text() if settings.exists() else "{}"))
         facts = {
-            "aws_region": region,
+            "aws_region": emulator.environment["AWS_DEFAULT_REGION"],
             "emulator_url": emulator.url,
             "emulator_ca_bundle": emulator.ca_bundle,
         }
         yield Account(emulator.environment, facts)
+    finally:
+        emulators.put(emulator)
 
 
-@contextmanager
-def real(target: Target) -> Iterator[Account]:
+def real() -> Account:
     own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     region = own.get("AWS_REGION") or own.get("AWS_DEFAULT_REGION")
     if not region:
         sys.exit("--real needs AWS_REGION, and credentials, in the environment")
-    yield Account(own, {"aws_region": region, "emulator_url": "", "emulator_ca_bundle": ""})
+    return Account(own, {"aws_region": region, "emulator_url": "", "emulator_ca_bundle": ""})
 
 
 def module_python(leg: Environment) -> Path:
     return (FLOOR_MODULES if leg is FLOOR else leg).python
 
 
-def run_target(target: Target, leg: Environment, on_real_account: bool) -> Outcome:
-    start = time.monotonic()
-    with (real if on_real_account else emulated)(target) as account:
-        code = play(target, leg, account)
-    return Outcome(target, "passed" if code == 0 else "FAILED", time.monotonic() - start)
+@dataclass(frozen=True)
+class Setting:
+    """What the targets of a run have in common."""
+
+    leg: Environment
+    python: str
+    """The path of what runs modules."""
+    accounts: Callable[[Target], AbstractContextManager[Account]]
 
 
-def play(target: Target, leg: Environment, account: Account) -> int:
+@contextmanager
+def on_real_account(leg: Environment) -> Iterator[Setting]:
+    account = real()
+    yield Setting(leg, str(module_python(leg)), lambda _target: nullcontext(account))
+
+
+@contextmanager
+def on_emulators(leg: Environment, count: int) -> Iterator[Setting]:
+    idle: SimpleQueue[Emulator] = SimpleQueue()
+    with ExitStack() as started:
+        python = started.enter_context(
+            warm(module_python(leg), surroundings.plain() | surroundings.NO_AWS)
+        )
+        for _emulator in range(count):
+            idle.put(started.enter_context(Emulator(python=str(EMULATOR.python))))
+        yield Setting(leg, python, lambda target: emulated(target, idle))
+
+
+def run_target(target: Target, setting: Setting) -> Outcome:
+    with setting.accounts(target) as account:
+        start = time.monotonic()
+        code = play(target, setting, account)
+        return Outcome(target, "passed" if code == 0 else "FAILED", time.monotonic() - start)
+
+
+def play(target: Target, setting: Setting, account: Account) -> int:
+    leg = setting.leg
     folder = BUILD / "integration" / leg.name / target.name
     folder.mkdir(parents=True, exist_ok=True)
     facts = dict(account.facts, resource_prefix=f"amistore-{secrets.token_hex(4)}")
     book = folder / "playbook.yml"
     # JSON is YAML, and needs no library to write.
-    book.write_text(json.dumps(playbook(target, module_python(leg), facts), indent=2))
+    book.write_text(json.dumps(playbook(target, setting.python, facts), indent=2))
     variables = surroundings.without_proxies(surroundings.for_ansible(leg))
     variables |= account.variables
     variables |= {"ANSIBLE_ROLES_PATH": str(TARGETS), "OUTPUT_DIR": str(folder)}
+    variables |= {"ANSIBLE_PIPELINING": "true"}
     command = [str(leg.program("ansible-playbook")), "-i", "localhost,", "-v", str(book)]
     with open(log_of(target, leg), "wb") as log:
         try:
@@ -187,9 +222,13 @@ def main(arguments: Sequence[str]) -> int:
         print(f"NOT RUN            {target.name}: needs the emulator")
     possible = [target for target in targets if target not in impossible]
     print(f"modules run with {module_python(leg).resolve()}", flush=True)
+    jobs = 1 if chosen.real else chosen.jobs
     failed = 0
-    with ThreadPoolExecutor(1 if chosen.real else chosen.jobs) as pool:
-        runs = [pool.submit(run_target, target, leg, chosen.real) for target in possible]
+    with (
+        on_real_account(leg) if chosen.real else on_emulators(leg, jobs) as setting,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        runs = [pool.submit(run_target, target, setting) for target in possible]
         for run in as_completed(runs):
             report(run.result(), leg)
             failed += run.result().word == "FAILED"

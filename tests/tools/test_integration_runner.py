@@ -42,7 +42,7 @@ def test_aliases_are_read_without_their_comments(targets: Path) -> None:
 
 def test_the_play_runs_the_target_as_a_role(targets: Path) -> None:
     [store] = run.find_targets(["store"])
-    [play] = run.playbook(store, Path("/some/python"), {"aws_region": "us-east-1"})
+    [play] = run.playbook(store, "/some/python", {"aws_region": "us-east-1"})
     assert play["roles"] == ["store"]
     assert play["vars"] == {
         "ansible_python_interpreter": "/some/python",
