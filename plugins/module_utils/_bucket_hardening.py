@@ -37,6 +37,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 # S3 shows some settings with a delay; nothing says how long it may be.
 SECONDS_UNTIL_SHOWN = 60.0
 SECONDS_BETWEEN_LOOKS = 2.0
+AWS_OWN_KEY = "aws/s3"
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,15 @@ class Hardening:
         }
         if not self.plans:
             return place
-        return {**place, "existed": self.existed, "drift": [asdict(d) for d in self.drift]}
+        drift = [asdict(d) for d in self.drift]
+        return {**place, "kms_key_id": self._key, "existed": self.existed, "drift": drift}
+
+    @property
+    def _key(self) -> str | None:
+        """The KMS key that the bucket is to encrypt with, None where it is S3's or AWS's own."""
+        [rule] = [plan.wanted for plan in self.plans if plan.setting.name == "encryption"]
+        key = rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+        return None if key is None or key.endswith(f"alias/{AWS_OWN_KEY}") else str(key)
 
     def diff(self) -> dict[str, t.Any]:
         """Return the drift as Ansible shows differences."""

@@ -237,6 +237,13 @@ region:
   returned: success
   type: str
   sample: us-east-1
+kms_key_id:
+  description:
+    - The KMS key that the bucket encrypts with by default, as S3 knows it.
+    - V(null) where S3's keys or the key C(aws/s3) are used.
+  returned: success, or when the bucket was looked at
+  type: str
+  sample: arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab
 existed:
   description: Whether the bucket existed before.
   returned: success, or when the bucket was looked at

@@ -134,6 +134,21 @@ def test_what_is_wrong_with_policies_is_told_before_the_bucket_is_made(
     assert [bucket["Name"] for bucket in stage.client("s3").list_buckets()["Buckets"]] == [BUCKET]
 
 
+def test_the_key_is_that_of_the_adopted_bucket(tmp_path: Path) -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    directory = tmp_path / "policies"
+    options = {
+        "name": BUCKET,
+        "policy_accounts": ACCOUNT,
+        "policy_directory": str(directory),
+        "kms_key_id": "",
+        "result": {"bucket": BUCKET, "region": REGION, "kms_key_id": key},
+    }
+    run_plays([play("render", options, [role_task("render_policies")])], tmp_path)
+    for policy in POLICIES:
+        assert key in (directory / f"amistore-vault-{policy}.json").read_text()
+
+
 def test_the_region_is_not_that_of_another_bucket(tmp_path: Path) -> None:
     directory = tmp_path / "policies"
     options = {

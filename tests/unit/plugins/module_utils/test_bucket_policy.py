@@ -116,6 +116,7 @@ GRANTS = {
     "s3:GetObjectTagging": {"restore", "store"},
     "s3:PutObject": {"store"},
     "s3:PutObjectTagging": {"store"},
+    "s3:DeleteObjectTagging": {"store"},
     "s3:AbortMultipartUpload": {"store"},
     "s3:DeleteObject": set(),
     "s3:PutObjectAcl": set(),

@@ -315,13 +315,21 @@ def test_encryption_that_nobody_asks_for_is_never_weakened(
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
         "BucketKeyEnabled": True,
     }
-    assert run(bucket=BUCKET)["drift"] == []
-    assert settings(run(bucket=BUCKET, encryption="AES256")) == [
+    kept = run(bucket=BUCKET)
+    assert (kept["drift"], kept["kms_key_id"]) == ([], KEY)
+    weaker = run(bucket=BUCKET, encryption="AES256")
+    assert weaker["kms_key_id"] is None
+    assert settings(weaker) == [
         "encryption.algorithm",
         "encryption.kms_key_id",
         "encryption.bucket_key_enabled",
     ]
     assert by_default(safe)["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_the_key_of_aws_is_no_key_of_the_bucket(run: Runner, safe: BucketInMemory) -> None:
+    result = run(bucket=BUCKET, kms_key_id="alias/aws/s3")
+    assert (result["changed"], result["kms_key_id"]) == (True, None)
 
 
 @pytest.mark.parametrize("name", [KEY, KEY_ID], ids=["arn", "id"])
