@@ -232,6 +232,7 @@ class Fleet(t.Generic[E]):
                 return
             if now >= entry.not_before and self._admitted(entry, load):
                 self._start(entry)
+                self._tell()
                 load = self._load()
 
     def _load(self) -> tuple[int, bool]:
