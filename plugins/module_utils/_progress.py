@@ -25,6 +25,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._progress_file import
 
 MOST_SHOWN = 10
 LONGEST_LABEL = 100
+# Percent; below, the rounding of AWS's figures says more than the figures.
+LEAST_MOVED = 5
 
 
 @dataclass
@@ -41,10 +43,13 @@ class Course:
             self.percent, self.moved_at = percent, now
 
     def duration(self) -> float | None:
-        """Return how long the whole task takes at this pace, None before it has moved."""
+        """Return how long the whole task takes at this pace, None before it has moved enough."""
         moved = self.percent - self.begun_with
         passed = self.moved_at - self.begun_at
-        return passed * 100.0 / moved if moved > 0 and passed > 0 else None
+        if moved < LEAST_MOVED or passed <= 0:
+            return None
+        # AWS rounds down, by half a percent on average; the end is exact.
+        return passed * 100.0 / (moved if self.percent >= 100 else moved + 0.5)
 
     def seconds_left(self, now: float, typical: float | None) -> float | None:
         """Return how long it may still take, by its own pace or else the typical duration."""
@@ -138,7 +143,7 @@ class Watcher:
         typical = typical_duration(self._seen_durations(entries))
         running = [
             RunningImage(
-                label=entries[place].label[:LONGEST_LABEL],
+                label=_printable(entries[place].label),
                 percent=entries[place].progress,
                 seconds_left=course.seconds_left(
                     now, typical(entries[place].size) if typical else None
@@ -182,6 +187,11 @@ class Watcher:
             if entry.open and entry.phase is not Phase.RUNNING
         ]
         return least_seconds_left(going_on, waiting, self.limits, next_start)
+
+
+def _printable(label: str) -> str:
+    """Return the label without what could do something to a terminal; keys hold any character."""
+    return "".join(sign if sign.isprintable() else "?" for sign in label[:LONGEST_LABEL])
 
 
 def watcher_of(

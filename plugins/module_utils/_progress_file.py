@@ -78,13 +78,14 @@ def _read_bytes(path: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return b""
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-            return b""
-        with contextlib.suppress(OSError):
-            return file.read(MOST_BYTES)
+        believable = stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
+        return os.read(descriptor, MOST_BYTES) if believable else b""
+    except OSError:
         return b""
+    finally:
+        os.close(descriptor)
 
 
 def _parse(content: t.Any) -> Progress:
