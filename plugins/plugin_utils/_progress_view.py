@@ -98,8 +98,6 @@ def _left(seconds: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Return hours and minutes, which is as exact as an estimate can be."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return "1 min"
+    minutes = max(1, int(seconds / 60.0 + 0.5))
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -29,7 +29,7 @@ PAGE = ROOT / "docs" / "progress.md"
 BEGIN, END = "```text\n", "```\n"
 BUCKET = "my-ami-bucket"
 # GiB; more than may be in flight at once, so that some wait for others.
-SIZES = (8, 30, 60, 100, 120, 150, 200, 250, 300, 350, 400, 500)
+SIZES = (8, 30, 60, 80, 100, 120, 150, 180, 200, 220, 240, 260)
 SCENARIO = {"store_seconds": 60.0, "store_seconds_per_gib": 0.5}
 PLAY = [
     {

@@ -67,9 +67,9 @@ def test_a_heartbeat_is_one_line_even_when_nothing_is_known() -> None:
     ("seconds", "text"),
     [
         (0.0, "1 min"),
-        (119.0, "1 min"),
-        (120.0, "2 min"),
-        (3599.0, "59 min"),
+        (89.0, "1 min"),
+        (90.0, "2 min"),
+        (3569.0, "59 min"),
         (3600.0, "1 h 0 min"),
         (90061.0, "25 h 1 min"),
     ],
