@@ -5,7 +5,7 @@
 
     python3 -m tests.demo.progress
 
-It takes about seven minutes: the emulator's stores last minutes, and nothing is sped up.
+It takes about six minutes: the emulator's stores last minutes, and nothing is sped up.
 """
 
 from __future__ import annotations

@@ -134,3 +134,12 @@ def test_a_file_that_is_too_long_is_nothing(tmp_path: Path) -> None:
     assert read(str(tmp_path)) == PROGRESS
     (tmp_path / FILE_NAME).write_text(text + " " * (MOST_BYTES - len(text) + 1))
     assert read(str(tmp_path)) is None
+
+
+def test_a_disk_that_fails_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int, _count: int) -> bytes:
+        raise OSError("Input/output error")
+
+    write(str(tmp_path), PROGRESS)
+    monkeypatch.setattr(_progress_file.os, "read", fail)
+    assert read(str(tmp_path)) is None
