@@ -300,9 +300,9 @@ def build_argument_spec() -> dict[str, t.Any]:
         "purge_tags": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
         "allow_unencrypted": {"type": "bool", "default": False},
+        "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
-        "progress": {"type": "bool", "default": True},
     }
 
 

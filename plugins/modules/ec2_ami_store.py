@@ -271,9 +271,9 @@ def build_argument_spec() -> dict[str, t.Any]:
         "manifest": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "force": {"type": "bool", "default": False},
+        "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
-        "progress": {"type": "bool", "default": True},
     }
 
 

@@ -25,7 +25,6 @@ FRAGMENTS = {
     "amistore.aws._ami_store": ModuleDocFragment.DOCUMENTATION,
     "amistore.aws._ami_store.bucket": ModuleDocFragment.BUCKET,
 }
-FOR_READERS = ("description", "version_added")
 every_module = pytest.mark.parametrize(
     "module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2]
 )
@@ -45,7 +44,11 @@ def as_spec(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the documentation promises, in the form of an argument spec."""
     spec = {}
     for name, option in options.items():
-        spec[name] = {key: value for key, value in option.items() if key not in FOR_READERS}
+        spec[name] = {
+            key: value
+            for key, value in option.items()
+            if key not in ("description", "version_added")
+        }
         if "suboptions" in option:
             spec[name]["options"] = as_spec(spec[name].pop("suboptions"))
     return spec
