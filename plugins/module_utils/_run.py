@@ -57,7 +57,7 @@ def run(
     """
     report.waited, report.wait_timeout = options.wait, options.wait_timeout
     deadline = clock.now() + options.wait_timeout
-    fleet = Fleet(operation, report.entries, limits, clock, deadline, observer)
+    fleet = Fleet(operation, report.entries, limits, clock, deadline, observer=observer)
     with report.stopping():
         prepare()
         if options.check_mode:
