@@ -62,7 +62,7 @@ def test_the_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_ten_images_with_the_longest_labels_fit(tmp_path: Path) -> None:
-    images = tuple(RunningImage("\U0001f4a5" * 100, 100, 1e8 / 3) for _ in range(10))
+    images = (RunningImage("\U0001f4a5" * 100, 100, 1e8 / 3),) * 10
     write(str(tmp_path), replace(PROGRESS, running=images))
     assert read(str(tmp_path)) == replace(PROGRESS, running=images)
     assert (tmp_path / FILE_NAME).stat().st_size < MOST_BYTES / 2
