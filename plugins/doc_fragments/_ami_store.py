@@ -29,6 +29,17 @@ options:
         takes longer.
     type: int
     default: 7200
+  progress:
+    description:
+      - Whether to show, while the task runs, how many AMIs are done, in flight, not started and
+        failed, and how long the rest may still take.
+      - It is shown on the controller's standard error, so that what a callback plugin writes to
+        standard output stays as it is.
+      - It is shown with the C(local) connection only, and neither with C(async), nor in check
+        mode, nor under C(no_log).
+    type: bool
+    default: true
+    version_added: 1.1.0
 """
 
     # The bucket, as every call to S3 and EC2 sees it.

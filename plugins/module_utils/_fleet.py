@@ -84,6 +84,11 @@ class Entry:
     def open(self) -> bool:
         return self.phase in OPEN_PHASES
 
+    @property
+    def progress(self) -> int | None:
+        """Percent as AWS tells it, None where it does not."""
+        return None
+
     @contextlib.contextmanager
     def changing(self) -> t.Iterator[None]:
         """Count what happens inside as a change, also when its answer got lost."""
@@ -129,6 +134,12 @@ class Operation(t.Protocol[E_contra]):
         """
 
 
+class Observer(t.Protocol):
+    """Is told now and then how the entries stand, and when the request rate allows a start."""
+
+    def __call__(self, entries: t.Sequence[Entry], next_start: float) -> None: ...
+
+
 class Fleet(t.Generic[E]):
     """Brings the entries of one task to an end, or as far as `deadline` allows."""
 
@@ -139,12 +150,14 @@ class Fleet(t.Generic[E]):
         limits: Limits,
         clock: Clock,
         deadline: float,
+        observer: Observer | None = None,
     ) -> None:
         self._operation = operation
         self._entries = entries
         self._limits = limits
         self._clock = clock
         self._deadline = deadline
+        self._observer = observer
         self._rate = CreateRate(limits.create_rate)
         self._begin(clock.now())
         self._answers: set[str] = set()
@@ -158,6 +171,7 @@ class Fleet(t.Generic[E]):
         :raises AmiStoreError: when no further call can succeed; the entries tell how far it came.
         """
         self._observe_all()
+        self._tell()
         self._advance()
         while wait and self._with(*OPEN_PHASES) and self._clock.now() < self._deadline:
             now = self._clock.now()
@@ -195,6 +209,11 @@ class Fleet(t.Generic[E]):
         self._start_ready()
         self._observe_unsure()
         self._lose_patience()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._observer:
+            self._observer(self._entries, self._rate.delay(self._clock.now()))
 
     def _observe_unsure(self) -> None:
         unsure = self._with(Phase.UNSURE)
@@ -213,6 +232,7 @@ class Fleet(t.Generic[E]):
                 return
             if now >= entry.not_before and self._admitted(entry, load):
                 self._start(entry)
+                self._tell()
                 load = self._load()
 
     def _load(self) -> tuple[int, bool]:

@@ -13,6 +13,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer, R
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import (
     Entry,
     Fleet,
+    Observer,
     Operation,
     Phase,
 )
@@ -48,13 +49,15 @@ def run(
     clock: Clock,
     prepare: t.Callable[[], None],
     report: Report[E],
+    observer: Observer | None = None,
 ) -> None:
     """Bring the report's entries as far as the options allow; what AWS refuses is told, not raised.
 
     :param prepare: what must hold before anything is looked at, such as the bucket's Region.
     """
     report.waited, report.wait_timeout = options.wait, options.wait_timeout
-    fleet = Fleet(operation, report.entries, limits, clock, clock.now() + options.wait_timeout)
+    deadline = clock.now() + options.wait_timeout
+    fleet = Fleet(operation, report.entries, limits, clock, deadline, observer=observer)
     with report.stopping():
         prepare()
         if options.check_mode:

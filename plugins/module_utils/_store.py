@@ -191,6 +191,13 @@ class StoreEntry(Entry):
         going_on = self.task is not None and self.task.state == IN_PROGRESS
         return IN_PROGRESS if going_on or self.phase is Phase.RUNNING else "NotStarted"
 
+    @property
+    def progress(self) -> int | None:
+        """Percent, 100 once the object is there, None where AWS gave none."""
+        if self.state == COMPLETED:
+            return 100
+        return self.task.progress_percentage if self.task else None
+
 
 def results(entries: t.Iterable[StoreEntry], bucket: str) -> list[dict[str, t.Any]]:
     """Return what the user gets per AMI: one shape in every case."""
@@ -199,14 +206,13 @@ def results(entries: t.Iterable[StoreEntry], bucket: str) -> list[dict[str, t.An
 
 def _result(entry: StoreEntry, bucket: str) -> dict[str, t.Any]:
     task = entry.task
-    percentage = task.progress_percentage if task else None
     return {
         "image_id": entry.image_id,
         "bucket": bucket,
         "object_key": entry.key,
         "manifest_key": entry.manifest_key,
         "state": entry.state,
-        "progress_percentage": 100 if entry.state == COMPLETED else percentage,
+        "progress_percentage": entry.progress,
         "failure_reason": entry.reason or None,
         "task_start_time": task.start_time.isoformat() if task else None,
         "size": entry.stored.size if entry.stored else None,

@@ -265,6 +265,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     RESTORE_LIMITS,
     SystemClock,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._progress import watcher_of
 from ansible_collections.amistore.aws.plugins.module_utils._report import Report, nothing_to_do
 from ansible_collections.amistore.aws.plugins.module_utils._restore import (
     RestoreEntry,
@@ -299,6 +300,7 @@ def build_argument_spec() -> dict[str, t.Any]:
         "purge_tags": {"type": "bool", "default": False},
         "adopt": {"type": "bool", "default": False},
         "allow_unencrypted": {"type": "bool", "default": False},
+        "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
     }
@@ -325,7 +327,8 @@ def restore(
                     f" in {bucket.url()}, so nothing is restored. Check bucket and prefix."
                 )
 
-    run(operation, RESTORE_LIMITS, run_options, clock, prepare, report)
+    watcher = watcher_of(module, f"restore from {bucket.url()}", RESTORE_LIMITS, clock)
+    run(operation, RESTORE_LIMITS, run_options, clock, prepare, report, watcher)
     return report
 
 

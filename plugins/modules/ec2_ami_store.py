@@ -246,6 +246,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import clean_image_ids
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import STORE_LIMITS, SystemClock
+from ansible_collections.amistore.aws.plugins.module_utils._progress import watcher_of
 from ansible_collections.amistore.aws.plugins.module_utils._report import Report, nothing_to_do
 from ansible_collections.amistore.aws.plugins.module_utils._run import RunOptions, run
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
@@ -270,6 +271,7 @@ def build_argument_spec() -> dict[str, t.Any]:
         "manifest": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "force": {"type": "bool", "default": False},
+        "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
     }
@@ -301,6 +303,7 @@ def store(
         clock,
         lambda: bucket.check(ec2.meta.region_name),
         report,
+        watcher_of(module, f"store into {options.url}", STORE_LIMITS, clock),
     )
     return report
 

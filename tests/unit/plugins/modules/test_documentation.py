@@ -44,7 +44,11 @@ def as_spec(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the documentation promises, in the form of an argument spec."""
     spec = {}
     for name, option in options.items():
-        spec[name] = {key: value for key, value in option.items() if key != "description"}
+        spec[name] = {
+            key: value
+            for key, value in option.items()
+            if key not in ("description", "version_added")
+        }
         if "suboptions" in option:
             spec[name]["options"] = as_spec(spec[name].pop("suboptions"))
     return spec
