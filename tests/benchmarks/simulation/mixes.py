@@ -1,0 +1,71 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fleets as they are met: which sizes, how long AWS works on each, which of them fail."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# No figures are published. A store reads what is written on the volumes, not their size, at the
+# speed of the emulator's default: about 170 MiB/s, and a minute of AWS's own.
+SECONDS = 60.0
+SECONDS_PER_GIB = 6.0
+LEAST_FILLED = 0.4
+FAILURE_RATE = 0.02
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Sizes in GiB with their weights."""
+
+    name: str
+    what: str
+    sizes: Mapping[int, int]
+
+
+MIXES = {
+    mix.name: mix
+    for mix in (
+        Mix("servers", "small roots", {8: 40, 16: 20, 20: 15, 30: 15, 50: 10}),
+        Mix("mixed", "servers, some with data", {8: 35, 16: 20, 30: 20, 100: 15, 200: 7, 400: 3}),
+        Mix("databases", "large volumes only", {100: 40, 200: 30, 300: 20, 400: 10}),
+        Mix("balanced", "as much for the rate as for the room", {8: 50, 16: 20, 30: 10, 100: 20}),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """One AMI of a fleet; what fails stops at that percentage."""
+
+    number: int
+    gib: int
+    seconds: float
+    fails_at: int | None = None
+
+    @property
+    def image_id(self) -> str:
+        return f"ami-{self.number:017x}"
+
+    @property
+    def occupies(self) -> float:
+        """Seconds for which AWS works on it."""
+        return self.seconds * (self.fails_at or 100) / 100
+
+
+def fleet(mix: Mix, count: int, seed: int) -> list[Image]:
+    """The same fleet for the same mix, count and seed."""
+    chance = random.Random(f"{mix.name} {count} {seed}")
+    sizes = chance.choices(list(mix.sizes), weights=list(mix.sizes.values()), k=count)
+    # AMI ids tell nothing about size or age.
+    numbers = [chance.getrandbits(68) for _image in range(count)]
+    return [_image(chance, number, gib) for number, gib in zip(numbers, sizes, strict=True)]
+
+
+def _image(chance: random.Random, number: int, gib: int) -> Image:
+    filled = chance.uniform(LEAST_FILLED, 1.0)
+    fails_at = chance.randint(5, 95) if chance.random() < FAILURE_RATE else None
+    return Image(number, gib, SECONDS + SECONDS_PER_GIB * gib * filled, fails_at)
