@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import (
@@ -255,6 +256,9 @@ class RestoreOperation:
     warnings: list[str] = field(default_factory=list)
     _pending: list[Image] = field(default_factory=list)
     """The AMIs of the account that were being made when last seen."""
+    _holders: list[Image] = field(default_factory=list)
+    """The AMIs of the wanted names when last observed."""
+    _starts_told: set[str] = field(default_factory=set)
     _own_ids: set[str] = field(default_factory=set)
     """The AMIs that this run restores or follows."""
     _encrypts: bool | None = None
@@ -274,6 +278,17 @@ class RestoreOperation:
     def _foreign(self) -> list[Image]:
         return [image for image in self._pending if image.image_id not in self._own_ids]
 
+    def starts_seen(self) -> list[datetime]:
+        """Return when the restores were started that are shown, of those not told of before."""
+        fresh = {
+            image.image_id: image.created
+            for image in (*self._foreign, *self._holders)
+            if LOCATION_TAG in image.tags
+            and image.image_id not in self._starts_told | self._own_ids
+        }
+        self._starts_told |= fresh.keys()
+        return [created for created in fresh.values() if created]
+
     # Observe
 
     def observe(self, entries: t.Sequence[RestoreEntry]) -> None:
@@ -290,6 +305,7 @@ class RestoreOperation:
             return
         self._pending = _images.own_pending_images(self.ec2)
         holders = _images.own_images_by_name(self.ec2, [t.cast(str, entry.name) for entry in known])
+        self._holders = [image for images in holders.values() for image in images]
         for entry in known:
             self._decide(entry, holders[t.cast(str, entry.name)])
         self._see_progress(known)

@@ -479,6 +479,9 @@ class VirtualClock:
     def now(self) -> float:
         return self.time
 
+    def date(self) -> datetime:
+        return NOON + timedelta(seconds=self.time)
+
     def sleep(self, seconds: float) -> None:
         self.time += seconds
         self.slept.append(seconds)

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # No figures are published. A store reads what is written on the volumes, not their size, at the
-# speed of the emulator's default: about 170 MiB/s, and a minute of AWS's own.
-SECONDS = 60.0
+# emulator default: about 170 MiB/s, and half a minute of its own.
+SECONDS = 120.0
 SECONDS_PER_GIB = 6.0
-LEAST_FILLED = 0.4
-FAILURE_RATE = 0.02
+LEAST_FILLED = 0.6
+FAILURE_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ MIXES = {
     mix.name: mix
     for mix in (
         Mix("servers", "small roots", {8: 40, 16: 20, 20: 15, 30: 15, 50: 10}),
-        Mix("mixed", "servers, some with data", {8: 35, 16: 20, 30: 20, 100: 15, 200: 7, 400: 3}),
+        Mix("mixed", "one in two with data", {8: 30, 20: 20, 100: 20, 200: 20, 400: 10}),
         Mix("databases", "large volumes only", {100: 40, 200: 30, 300: 20, 400: 10}),
-        Mix("balanced", "as much for the rate as for the room", {8: 50, 16: 20, 30: 10, 100: 20}),
+        Mix("balanced", "as much for the rate as for the room", {8: 55, 16: 20, 30: 10, 100: 15}),
     )
 }
 
@@ -67,5 +67,5 @@ def fleet(mix: Mix, count: int, seed: int) -> list[Image]:
 
 def _image(chance: random.Random, number: int, gib: int) -> Image:
     filled = chance.uniform(LEAST_FILLED, 1.0)
-    fails_at = chance.randint(5, 95) if chance.random() < FAILURE_RATE else None
+    fails_at = chance.randint(30, 95) if chance.random() < FAILURE_RATE else None
     return Image(number, gib, SECONDS + SECONDS_PER_GIB * gib * filled, fails_at)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
@@ -56,6 +57,13 @@ class Script:
     observed: list[tuple[float, list[str]]] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
     surveys: list[float] = field(default_factory=list)
+
+    starts: list[datetime] = field(default_factory=list)
+    """What is told once as started by others."""
+
+    def starts_seen(self) -> list[datetime]:
+        told, self.starts = self.starts, []
+        return told
 
     def observe(self, entries: Sequence[Entry]) -> None:
         self.observed.append((self.clock.now(), [entry.label for entry in entries]))
