@@ -77,7 +77,7 @@ def play(images: Sequence[Image], share: float = 0.0) -> Outcome:
     )
     account = _account(images)
     if share:
-        Neighbour(account, share, gib=20, seconds=600.0, until=20 * bound).move_in()
+        Neighbour(account, share, until=20 * bound).move_in()
     operation = _operation(account)
     entries = operation.entries(image.image_id for image in images)
     report = Report(entries, "stored")

@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from tests.emulator.limits import Rate
 from tests.emulator.model import Refused, StoreTask, StoreTasks
 from tests.emulator.scenario import Scenario
 from tests.unit.plugins.module_utils.fake_aws import (
@@ -132,7 +133,7 @@ class Account(FakeAws):
         super().__init__(
             clock=self.event_clock, scenario=scenario, latency=latency, objects=objects
         )
-        self.stores = QuickTasks(
+        self.stores: QuickTasks = QuickTasks(
             self.clock.now, lambda: self.scenario, storage=self, durations=durations
         )
         self.s3 = QuickS3(self)
@@ -145,9 +146,6 @@ class Account(FakeAws):
         self._held.add((task.bucket, task.image_id))
         return super().write(task)
 
-    def running_gib(self) -> int:
-        return self.stores.in_flight_gib(HERE)
-
     def take(self, action: str) -> bool:
         """Let somebody else spend a request."""
         rate = self.scenario.rate(action)
@@ -156,26 +154,36 @@ class Account(FakeAws):
 
 @dataclass
 class Neighbour:
-    """Somebody else in the account who takes a share of every bucket and of the GiB in flight."""
+    """Somebody else who takes a share of every bucket of requests and of the GiB in flight.
+
+    Persistent, and deaf: what AWS throttles or refuses is sent again three seconds later.
+    """
 
     account: Account
     share: float
-    gib: int
-    seconds: float
     until: float
-    throttled: int = 0
+    gib: int = 24
+    granted: int = 0
     refused: int = 0
 
     def move_in(self) -> None:
-        for action, work in ((CREATE, self._store), (DESCRIBE, self._ask)):
-            rate = self.account.scenario.rate(action)
-            if rate is None:
-                continue
-            for _token in range(int(rate.bucket * self.share)):
-                work()
-            self._repeat(1 / (rate.refill * self.share), work)
+        """Take the share of all that has come together, then of what comes in."""
+        create, describe = (self._rate(action) for action in (CREATE, DESCRIBE))
+        running = int(create.bucket * self.share)
+        seconds = running / (create.refill * self.share)
+        for number in range(1, running + 1):
+            self._store(seconds * number / running)
+        self._repeat(1 / (create.refill * self.share), lambda: self._store(seconds))
+        for _request in range(int(describe.bucket * self.share)):
+            self.account.take(DESCRIBE)
+        self._repeat(1 / (describe.refill * self.share), lambda: self.account.take(DESCRIBE))
 
-    def _repeat(self, pause: float, work: Callable[[], None]) -> None:
+    def _rate(self, action: str) -> Rate:
+        rate = self.account.scenario.rate(action)
+        assert rate is not None
+        return rate
+
+    def _repeat(self, pause: float, work: Callable[[], object]) -> None:
         clock = self.account.event_clock
 
         def act() -> None:
@@ -183,22 +191,21 @@ class Neighbour:
             if clock.now() < self.until:
                 clock.at(clock.now() + pause, act)
 
-        clock.at(pause, act)
+        clock.at(clock.now() + pause, act)
 
-    def _ask(self) -> None:
-        self.throttled += not self.account.take(DESCRIBE)
+    def _store(self, seconds: float) -> None:
+        image_id = self.account.new_id("ami")
+        self.account.add_image(image_id, self.gib, image_id=image_id)
+        self.account.stores.durations[image_id] = seconds
+        self._try(image_id)
 
-    def _store(self) -> None:
-        if not self.account.take(CREATE):
-            self.throttled += 1
-            clock = self.account.event_clock
-            clock.at(clock.now() + 3.0, self._store)
-            return
-        ami = self.account.add_image("of the neighbour", self.gib)
-        stores = self.account.stores
-        assert isinstance(stores, QuickTasks)
-        stores.durations[ami.image_id] = self.seconds
+    def _try(self, image_id: str) -> None:
         try:
-            stores.start(HERE, ami.image_id, OTHER_BUCKET, f"{ami.image_id}.bin", self.gib)
+            if not self.account.take(CREATE):
+                raise Refused("RequestLimitExceeded", "slow down")
+            self.account.stores.start(HERE, image_id, OTHER_BUCKET, f"{image_id}.bin", self.gib)
+            self.granted += 1
         except Refused:
             self.refused += 1
+            clock = self.account.event_clock
+            clock.at(clock.now() + 3.0, lambda: self._try(image_id))
