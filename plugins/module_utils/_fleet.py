@@ -34,6 +34,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     FIRST_SURVEY_INTERVAL,
+    LONGEST_LOOK_INTERVAL,
     PATIENCE,
     Clock,
     CreateRate,
@@ -375,7 +376,7 @@ class Fleet(t.Generic[E]):
         running = self._with(Phase.RUNNING)
         if running and (last or now >= self._next_look):
             self._tolerate(lambda: self._operation.look(running))
-            self._next_look = self._clock.now() + look_interval(self._mean_age())
+            self._next_look = self._clock.now() + self._look_interval()
         self._learn_pace()
 
     def _learn_pace(self) -> None:
@@ -384,6 +385,14 @@ class Fleet(t.Generic[E]):
             if entry.phase is Phase.DONE:
                 self._pace.learn(entry.size, now - entry.started_at)
         self._started = [entry for entry in self._started if entry.phase is Phase.RUNNING]
+
+    def _look_interval(self) -> float:
+        """Look often where something waits for an end, be it only the user; else be thrifty."""
+        load = self._load()
+        ready = self._with(Phase.READY)
+        if ready and all(self._admitted(entry, load) for entry in ready):
+            return LONGEST_LOOK_INTERVAL
+        return look_interval(self._mean_age())
 
     def _mean_age(self) -> float:
         """Return for how long the work in progress has been going on."""

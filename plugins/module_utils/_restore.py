@@ -38,10 +38,12 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_bucket,
     clean_bucket_owner,
     clean_image_name,
+    clean_limits,
     clean_wait_timeout,
     manifest_key,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest, ManifestError
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import RESTORE_LIMITS, Limits
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
     Bucket,
     StoredObject,
@@ -224,6 +226,7 @@ class RestoreOptions:
     adopt: bool = False
     allow_unencrypted: bool = False
     wait_timeout: int = 7200
+    limits: Limits = RESTORE_LIMITS
     check_mode: bool = False
     wait: bool = True
 
@@ -240,6 +243,7 @@ class RestoreOptions:
             adopt=params["adopt"],
             allow_unencrypted=params["allow_unencrypted"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
+            limits=clean_limits(params),
             check_mode=check_mode,
             wait=params["wait"],
         )

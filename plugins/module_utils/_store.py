@@ -28,6 +28,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     check_location,
     clean_bucket,
     clean_bucket_owner,
+    clean_limits,
     clean_object_tags,
     clean_prefix,
     clean_wait_timeout,
@@ -42,7 +43,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._manifest import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     DESCRIBE_RATE,
+    STORE_LIMITS,
     Clock,
+    Limits,
     TokenBucket,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
@@ -252,6 +255,7 @@ class StoreOptions:
     manifest: bool = True
     wait: bool = True
     wait_timeout: int = 7200
+    limits: Limits = STORE_LIMITS
     check_mode: bool = False
 
     @classmethod
@@ -269,6 +273,7 @@ class StoreOptions:
             manifest=params["manifest"],
             wait=params["wait"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
+            limits=clean_limits(params),
             check_mode=check_mode,
         )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from datetime import UTC, datetime
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 

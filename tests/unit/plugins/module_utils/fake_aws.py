@@ -290,7 +290,9 @@ class FakeAws:
 
     def write(self, task: StoreTask) -> str | None:
         body = f"{task.image_id} at {task.started}".encode()
-        thing = StoredThing(body, dict(task.payload or {}), task.ends + self.object_lag, task.started)
+        thing = StoredThing(
+            body, dict(task.payload or {}), task.ends + self.object_lag, task.started
+        )
         self.objects[task.bucket, task.key] = thing
         return None
 

@@ -60,6 +60,8 @@ class Script:
 
     starts: list[datetime] = field(default_factory=list)
     """What is told once as started by others."""
+    starts_later: list[datetime] = field(default_factory=list)
+    """The same, told after the first survey."""
 
     def starts_seen(self) -> list[datetime]:
         told, self.starts = self.starts, []
@@ -100,6 +102,7 @@ class Script:
         self.surveys.append(self.clock.now())
         raise_next(self.survey_errors)
         self._see_foreign()
+        self.starts, self.starts_later = self.starts_later, []
         for entry in entries:
             if entry.phase is Phase.HELD and not self.foreign_tasks:
                 entry.phase = Phase.UNSURE

@@ -24,6 +24,7 @@ MODULES = [ec2_ami_store, ec2_ami_restore, ec2_ami_store_info, s3_bucket_baselin
 FRAGMENTS = {
     "amistore.aws._ami_store": ModuleDocFragment.DOCUMENTATION,
     "amistore.aws._ami_store.bucket": ModuleDocFragment.BUCKET,
+    "amistore.aws._ami_store.limits": ModuleDocFragment.LIMITS,
 }
 every_module = pytest.mark.parametrize(
     "module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2]
@@ -44,7 +45,11 @@ def as_spec(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the documentation promises, in the form of an argument spec."""
     spec = {}
     for name, option in options.items():
-        spec[name] = {key: value for key, value in option.items() if key != "description"}
+        spec[name] = {
+            key: value
+            for key, value in option.items()
+            if key not in ("description", "version_added")
+        }
         if "suboptions" in option:
             spec[name]["options"] = as_spec(spec[name].pop("suboptions"))
     return spec
