@@ -9,8 +9,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# No figures are published. A store reads what is written on the volumes, not their size, at the
-# emulator default: about 170 MiB/s, and half a minute of its own.
+# AWS publishes no durations. Here a store reads what is written on the volumes at about 170 MiB/s,
+# which the size alone does not tell, and takes two minutes besides.
 SECONDS = 120.0
 SECONDS_PER_GIB = 6.0
 LEAST_FILLED = 0.6
@@ -24,15 +24,20 @@ class Mix:
     name: str
     what: str
     sizes: Mapping[int, int]
+    judged: bool = True
+    """Whether the lower bound can be come near to."""
 
 
 MIXES = {
     mix.name: mix
     for mix in (
-        Mix("servers", "small roots", {8: 40, 16: 20, 20: 15, 30: 15, 50: 10}),
-        Mix("mixed", "one in two with data", {8: 30, 20: 20, 100: 20, 200: 20, 400: 10}),
-        Mix("databases", "large volumes only", {100: 40, 200: 30, 300: 20, 400: 10}),
-        Mix("balanced", "as much for the rate as for the room", {8: 55, 16: 20, 30: 10, 100: 15}),
+        Mix("servers", "root volumes only", {8: 40, 16: 20, 20: 15, 30: 15, 50: 10}),
+        Mix("mixed", "one in two has data volumes", {8: 30, 20: 20, 100: 20, 200: 20, 400: 10}),
+        Mix("databases", "large ones only", {100: 40, 200: 30, 300: 20, 400: 10}),
+        # Rate and room are used up to the full at the same time, so nothing may be lost of either.
+        Mix("balanced", "as much rate as room", {8: 55, 16: 20, 30: 10, 100: 15}, judged=False),
+        # What is left beside 700 GiB stays empty for want of others.
+        Mix("bulky", "few that fill the pipe alone", {30: 80, 700: 20}, judged=False),
     )
 }
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._fleet import Fleet, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import STORE_LIMITS
-from ansible_collections.amistore.aws.plugins.module_utils._report import Report
-from ansible_collections.amistore.aws.plugins.module_utils._run import RunOptions, run
+from ansible_collections.amistore.aws.plugins.module_utils._start_order import (
+    Order,
+    keep_both_busy,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
     StoreEntry,
     StoreOperation,
@@ -24,25 +26,28 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
 from tests.benchmarks.simulation.bound import Allowance, Work, lower_bound
 from tests.benchmarks.simulation.mixes import Image
 from tests.benchmarks.simulation.world import Account, Neighbour
+from tests.emulator.model import StoreTask
 from tests.emulator.scenario import Failure, Scenario
 from tests.unit.plugins.module_utils.fake_aws import BUCKET, HERE
 
 LATENCY = 0.05
 PREFIX = "dr"
-FOREVER = 10**7
+FOREVER = 1e9
 THROTTLED = ("RequestLimitExceeded", "SlowDown")
 
 
+@dataclass
 class WatchedStore(StoreOperation):
     """The operation of the module, with a note of when each end was seen."""
+
+    seen: dict[str, float] = field(default_factory=dict)
 
     def look(self, entries: Sequence[StoreEntry]) -> None:
         super().look(entries)
         now = self.clock.now()
-        seen = self.__dict__.setdefault("seen", {})
         for entry in entries:
             if entry.phase is Phase.DONE:
-                seen.setdefault(entry.image_id, now)
+                self.seen.setdefault(entry.image_id, now)
 
 
 @dataclass(frozen=True)
@@ -69,29 +74,20 @@ class Outcome:
         return self.requests["DescribeStoreImageTasks"] / self.count
 
 
-def play(images: Sequence[Image], share: float = 0.0) -> Outcome:
+def play(images: Sequence[Image], share: float = 0.0, order: Order = keep_both_busy) -> Outcome:
     """Store these images while somebody else takes that share of everything."""
-    allowed = Allowance()
-    bound = lower_bound(
-        [Work(image.gib, image.occupies) for image in images], allowed.left_by(share)
-    )
+    works = [Work(image.gib, image.occupies) for image in images]
+    bound = lower_bound(works, Allowance().left_by(share))
     account = _account(images)
     if share:
         Neighbour(account, share, until=20 * bound).move_in()
     operation = _operation(account)
     entries = operation.entries(image.image_id for image in images)
-    report = Report(entries, "stored")
-    begun = account.clock.now()
+    clock = account.clock
+    begun = clock.now()
     with account.in_virtual_time():
-        run(
-            operation,
-            STORE_LIMITS,
-            RunOptions(False, True, FOREVER),
-            account.clock,
-            lambda: None,
-            report,
-        )
-    return _measure(account, operation, entries, account.clock.now() - begun, bound)
+        Fleet(operation, entries, STORE_LIMITS, clock, FOREVER, order).run(wait=True)
+    return _measure(account, operation, entries, clock.now() - begun, bound)
 
 
 def _account(images: Sequence[Image]) -> Account:
@@ -124,7 +120,7 @@ def _measure(
     bound: float,
 ) -> Outcome:
     ours = [task for task in account.stores.items if task.bucket == BUCKET]
-    seen = operation.__dict__.get("seen", {})
+    seen = operation.seen
     notices = [seen[task.image_id] - task.ends for task in ours if task.image_id in seen]
     failed = sum(entry.phase is Phase.FAILED for entry in entries)
     return Outcome(
@@ -140,7 +136,7 @@ def _measure(
     )
 
 
-def _peak(tasks: Sequence[object]) -> int:
+def _peak(tasks: Sequence[StoreTask]) -> int:
     changes = sorted(
         change
         for task in tasks
