@@ -189,13 +189,13 @@ class Fleet(t.Generic[E]):
             entry.changed = wait
         (size, anything), waiting = self._load(), list(ready)
         while self._rate.delay(now) <= 0:
-            entry = self._choose(waiting, (size, anything), now)
-            if entry is None:
+            chosen = self._choose(waiting, (size, anything), now)
+            if chosen is None:
                 return
-            entry.changed = True
-            waiting.remove(entry)
+            chosen.changed = True
+            waiting.remove(chosen)
             self._rate.spend(now)
-            size, anything = size + entry.size, True
+            size, anything = size + chosen.size, True
 
     def _observe_all(self) -> None:
         self._operation.observe(self._entries)
