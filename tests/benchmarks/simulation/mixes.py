@@ -9,6 +9,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PREFIX = "dr"
 # AWS publishes no durations. Here a store reads what is written on the volumes at about 170 MiB/s,
 # which the size alone does not tell, and takes two minutes besides.
 SECONDS = 120.0
@@ -54,6 +55,10 @@ class Image:
     @property
     def image_id(self) -> str:
         return f"ami-{self.number:017x}"
+
+    @property
+    def key(self) -> str:
+        return f"{PREFIX}/{self.image_id}.bin"
 
     @property
     def occupies(self) -> float:

@@ -12,9 +12,10 @@ import itertools
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.emulator.limits import Rate
-from tests.emulator.model import Refused, StoreTask, StoreTasks
+from tests.emulator.model import Refused, Restores, StoreTask, StoreTasks, Work
 from tests.emulator.scenario import Scenario
 from tests.unit.plugins.module_utils.fake_aws import (
     HERE,
@@ -67,7 +68,7 @@ class QuickTasks(StoreTasks):
     _open: list[StoreTask] = field(default_factory=list)
     _next_end: float = 0.0
 
-    def add(self, **values: object) -> StoreTask:
+    def add(self, **values: Any) -> StoreTask:
         task = super().add(**values)
         task.duration = self.durations.get(task.image_id, task.duration)
         self._open.append(task)
@@ -86,6 +87,35 @@ class QuickTasks(StoreTasks):
         self.items = everything
         self._open = [task for task in self._open if not task.settled]
         self._next_end = min((task.ends for task in self._open), default=float("inf"))
+
+
+@dataclass
+class QuickRestores(Restores):
+    """The emulator's restores, in the same way; `durations` by object key."""
+
+    durations: dict[str, float] = field(default_factory=dict)
+    _open: list[Work] = field(default_factory=list)
+    _next_end: float = 0.0
+
+    def start(self, *arguments: Any, **values: Any) -> Work:
+        restore = super().start(*arguments, **values)
+        restore.duration = self.durations.get(restore.key, restore.duration)
+        self._open.append(restore)
+        self._next_end = min(self._next_end, restore.ends)
+        return restore
+
+    def running(self, account: str) -> Iterator[Work]:
+        moment = self.now()
+        return (restore for restore in self._open if restore.running(moment))
+
+    def settle(self) -> None:
+        if self.now() < self._next_end:
+            return
+        everything, self.items = self.items, self._open
+        super().settle()
+        self.items = everything
+        self._open = [restore for restore in self._open if not restore.settled]
+        self._next_end = min((restore.ends for restore in self._open), default=float("inf"))
 
 
 class QuickObjects(dict[tuple[str, str], StoredThing]):
@@ -135,6 +165,9 @@ class Account(FakeAws):
         )
         self.stores: QuickTasks = QuickTasks(
             self.clock.now, lambda: self.scenario, storage=self, durations=durations
+        )
+        self.restores: QuickRestores = QuickRestores(
+            self.clock.now, lambda: self.scenario, landing=self, durations=durations
         )
         self.s3 = QuickS3(self)
         self._held: set[tuple[str, str]] = set()
