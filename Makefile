@@ -19,7 +19,7 @@ CHECK := $(TOOLS) check --jobs $(JOBS)
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: python
 python:
@@ -95,6 +95,14 @@ coverage: python ## lines and branches of plugins/ that unit tests reach
 .PHONY: fleet
 fleet: python ## store sixty AMIs under emulated request rates and count the requests
 	@$(TOOLS) fleet
+
+.PHONY: bench-simulation
+bench-simulation: python ## fleets in virtual time against the least time that AWS allows: OPTIONS=
+	@$(TOOLS) bench-simulation -- $(OPTIONS)
+
+.PHONY: bench-second-run
+bench-second-run: python ## time the task that finds a thousand AMIs stored already: OPTIONS=
+	@$(TOOLS) bench-second-run -- $(OPTIONS)
 
 .PHONY: scan
 scan: python ## scan a bucket of the role with Prowler, which takes 1.4 GB to install

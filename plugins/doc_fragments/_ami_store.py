@@ -26,7 +26,7 @@ options:
         same task again
         picks everything up.
       - AWS accepts 50 starts at once and then one per 10 seconds; the task warns when that alone
-        takes longer.
+        takes longer, see O(create_burst).
     type: int
     default: 7200
   progress:
@@ -57,4 +57,26 @@ options:
       - It is checked before anything else and sent with every request to S3.
       - CreateStoreImageTask and CreateRestoreImageTask themselves take no such condition.
     type: str
+"""
+
+    # How fast AWS lets an account go; the GiB in flight differ from module to module.
+    LIMITS = r"""
+options:
+  create_burst:
+    description:
+      - How many create requests AWS accepts at once before it asks for a pause between them. They
+        come together again while none are sent, one per O(seconds_per_create).
+      - The default is what AWS allows every account and Region. Give more where AWS has granted
+        more, less to leave requests to others, or where tasks for several buckets run side by
+        side.
+      - What AWS throttles all the same is sent again later and never fails a task.
+    type: int
+    default: 50
+    version_added: 1.1.0
+  seconds_per_create:
+    description:
+      - How many seconds AWS takes to allow one more create request.
+    type: float
+    default: 10.0
+    version_added: 1.1.0
 """

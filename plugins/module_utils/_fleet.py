@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
@@ -33,6 +34,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     FIRST_SURVEY_INTERVAL,
+    LONGEST_LOOK_INTERVAL,
     PATIENCE,
     Clock,
     CreateRate,
@@ -41,6 +43,12 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     look_interval,
     shortest_duration,
     survey_interval,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._start_order import (
+    Order,
+    Pace,
+    Queue,
+    keep_both_busy,
 )
 
 RETRY_AFTER_REFUSAL = 60.0
@@ -119,11 +127,16 @@ class Operation(t.Protocol[E_contra]):
     def foreign_size(self) -> int:
         """Their size in GiB, as far as known."""
 
+    def starts_seen(self) -> list[datetime]:
+        """Return when tasks were started that this run did not start and has not told of before."""
+
     def observe(self, entries: t.Sequence[E_contra]) -> None:
         """Look afresh and decide; what a passing fault hides stays UNSURE."""
 
-    def start(self, entry: E_contra) -> Reply:
-        """Send the create request once; record what an accepted one gave."""
+    def start(self, entry: E_contra) -> Reply | None:
+        """Send the create request once; record what an accepted one gave. None where a last look
+        has ended the entry instead.
+        """
 
     def look(self, entries: t.Sequence[E_contra]) -> None:
         """Look cheaply which RUNNING entries have ended."""
@@ -150,9 +163,15 @@ class Fleet(t.Generic[E]):
         limits: Limits,
         clock: Clock,
         deadline: float,
+        *,
+        order: Order = keep_both_busy,
         observer: Observer | None = None,
     ) -> None:
         self._operation = operation
+        self._order = order
+        self._pace = Pace()
+        self._started: list[E] = []
+        """Those that this run has started and that are in progress."""
         self._entries = entries
         self._limits = limits
         self._clock = clock
@@ -182,18 +201,35 @@ class Fleet(t.Generic[E]):
     def foresee(self, wait: bool) -> None:
         """Decide as `run` does, start nothing, and count as changed what `run` would start."""
         self._observe_all()
-        now, (size, anything) = self._clock.now(), self._load()
-        for entry in self._with(Phase.READY):
-            fits = self._rate.delay(now) <= 0 and self._admitted(entry, (size, anything))
-            entry.changed = wait or fits
-            if fits:
-                self._rate.spend(now)
-                size, anything = size + entry.size, True
+        now, ready = self._clock.now(), self._with(Phase.READY)
+        for entry in ready:
+            entry.changed = wait
+        (size, anything), waiting = self._load(), list(ready)
+        while self._rate.delay(now) <= 0:
+            chosen = self._choose(waiting, (size, anything), now)
+            if chosen is None:
+                return
+            chosen.changed = True
+            waiting.remove(chosen)
+            self._rate.spend(now)
+            size, anything = size + chosen.size, True
 
     def _observe_all(self) -> None:
         self._operation.observe(self._entries)
-        self._begin(self._clock.now())
+        now = self._clock.now()
+        self._rate.count_earlier(self._ages_of_starts(), now)
+        self._begin(now)
+        self._follow_attached(now)
         self.shortest_duration = shortest_duration(len(self._with(Phase.READY)), self._limits)
+
+    def _ages_of_starts(self) -> list[float]:
+        date = self._clock.date()
+        return [(date - start).total_seconds() for start in self._operation.starts_seen()]
+
+    def _follow_attached(self, now: float) -> None:
+        """Count the age of what somebody else has started from here on."""
+        for entry in self._with(Phase.RUNNING):
+            entry.started_at = entry.started_at or now
 
     def _begin(self, now: float) -> None:
         self._begun = self._last_in_flight = now
@@ -219,21 +255,48 @@ class Fleet(t.Generic[E]):
         unsure = self._with(Phase.UNSURE)
         if unsure:
             self._tolerate(lambda: self._operation.observe(unsure))
+            self._follow_attached(self._clock.now())
 
     def _start_ready(self) -> None:
-        load = self._load()
-        # Those that AWS put off come last: their retries must not use up the rate of the others.
-        for entry in sorted(self._with(Phase.READY), key=lambda ready: ready.not_before):
+        while self._clock.now() < self._deadline:
             now = self._clock.now()
-            if now >= self._deadline:
-                return
             if self._rate.delay(now) > 0:
                 self._give_up_when_denied()
                 return
-            if now >= entry.not_before and self._admitted(entry, load):
-                self._start(entry)
-                self._tell()
-                load = self._load()
+            entry = self._next_start(now)
+            if entry is None:
+                return
+            self._start(entry)
+            self._tell()
+
+    def _next_start(self, now: float) -> E | None:
+        """Return the entry to start now, None where none may start."""
+        ready, load = self._with(Phase.READY), self._load()
+        fresh = [entry for entry in ready if entry.not_before <= 0.0]
+        chosen = self._choose(fresh, load, now)
+        if chosen is not None:
+            return chosen
+        # Those that AWS put off come last: their retries must not use up the rate of the others.
+        due = [entry for entry in ready if 0.0 < entry.not_before <= now]
+        fitting = [entry for entry in due if self._admitted(entry, load)]
+        return min(fitting, key=lambda entry: entry.not_before, default=None)
+
+    def _choose(self, ready: t.Sequence[E], load: tuple[int, bool], now: float) -> E | None:
+        """Return the one of these that the order of starts has for the room that there is."""
+        fitting = [entry for entry in ready if self._admitted(entry, load)]
+        if not fitting:
+            return None
+        queue = Queue(
+            [entry.size for entry in ready],
+            self._rate.tokens(now),
+            self._limits,
+            self._pace,
+            sum(entry.size * self._seconds_left(entry, now) for entry in self._started),
+        )
+        return fitting[self._order([entry.size for entry in fitting], queue)]
+
+    def _seconds_left(self, entry: E, now: float) -> float:
+        return max(0.0, self._pace.seconds(entry.size) - (now - entry.started_at))
 
     def _load(self) -> tuple[int, bool]:
         """Return the GiB in flight as far as known, and whether anything is."""
@@ -258,6 +321,7 @@ class Fleet(t.Generic[E]):
             entry.changed = True
             entry.reason = ""
             entry.started_at = now
+            self._started.append(entry)
         elif reply.answer is Answer.FAILED:
             entry.fail(reply.text)
             self._denials.append(reply.text)
@@ -326,14 +390,37 @@ class Fleet(t.Generic[E]):
         it is.
         """
         now = self._clock.now()
-        waited, last = now - self._begun, now >= self._deadline
+        last = now >= self._deadline
         if last or now >= self._next_survey:
             self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
-            self._next_survey = self._clock.now() + survey_interval(waited)
+            now = self._clock.now()
+            self._rate.count_others(len(self._operation.starts_seen()), now)
+            self._next_survey = now + survey_interval(now - self._begun)
         running = self._with(Phase.RUNNING)
         if running and (last or now >= self._next_look):
             self._tolerate(lambda: self._operation.look(running))
-            self._next_look = self._clock.now() + look_interval(waited)
+            self._next_look = self._clock.now() + self._look_interval()
+        self._learn_pace()
+
+    def _learn_pace(self) -> None:
+        now = self._clock.now()
+        for entry in self._started:
+            if entry.phase is Phase.DONE:
+                self._pace.learn(entry.size, now - entry.started_at)
+        self._started = [entry for entry in self._started if entry.phase is Phase.RUNNING]
+
+    def _look_interval(self) -> float:
+        """Look often where something waits for an end, be it only the user; else be thrifty."""
+        load = self._load()
+        ready = self._with(Phase.READY)
+        if ready and all(self._admitted(entry, load) for entry in ready):
+            return LONGEST_LOOK_INTERVAL
+        return look_interval(self._mean_age())
+
+    def _mean_age(self) -> float:
+        """Return for how long the work in progress has been going on."""
+        now, running = self._clock.now(), self._with(Phase.RUNNING)
+        return sum(now - entry.started_at for entry in running) / max(1, len(running))
 
     def _pause(self, now: float) -> float:
         """Return the time until the next thing that can be done."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import (
     describe_image_attribute,
@@ -83,6 +84,15 @@ class Image:
             ),
             raw=item,
         )
+
+    @property
+    def created(self) -> datetime | None:
+        """When the AMI was registered, which a restore does first; None where AWS does not say."""
+        text = str(self.raw.get("CreationDate") or "")
+        try:
+            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+        except ValueError:
+            return None
 
     @property
     def size(self) -> int:

@@ -9,12 +9,14 @@ Each function returns the clean value or raises InputError, which names the valu
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 
 from ansible_collections.amazon.aws.plugins.module_utils.s3 import validate_bucket_name
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import InputError
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
 
 # An AMI tag value holds 256 characters; a restore writes <bucket>/<key> into one as its proof of
 # identity.
@@ -202,3 +204,34 @@ def clean_wait_timeout(seconds: int) -> int:
             " not wait, use wait: false."
         )
     return seconds
+
+
+def limit_options(default: Limits) -> dict[str, t.Any]:
+    """Return the argument spec of the options that `clean_limits` reads."""
+    rate = default.create_rate
+    return {
+        "in_flight_gib": {"type": "int", "default": default.in_flight},
+        "create_burst": {"type": "int", "default": rate.burst},
+        "seconds_per_create": {"type": "float", "default": rate.seconds_per_request},
+    }
+
+
+def clean_limits(params: t.Mapping[str, t.Any]) -> Limits:
+    """Return what the account may do, as the task says."""
+    in_flight, burst = params["in_flight_gib"], params["create_burst"]
+    seconds = params["seconds_per_create"]
+    if in_flight < 1:
+        raise InputError(
+            f"in_flight_gib {in_flight} leaves no room for any AMI: give GiB, at least 1."
+        )
+    if burst < 1:
+        raise InputError(
+            f"create_burst {burst} allows no request: give the number of requests at once, at"
+            " least 1."
+        )
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise InputError(
+            f"seconds_per_create {seconds} is no pause between requests: give seconds above 0, for"
+            " example 10."
+        )
+    return Limits(Rate(burst, seconds), in_flight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import (
@@ -37,10 +38,12 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_bucket,
     clean_bucket_owner,
     clean_image_name,
+    clean_limits,
     clean_wait_timeout,
     manifest_key,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest, ManifestError
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import RESTORE_LIMITS, Limits
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
     Bucket,
     StoredObject,
@@ -223,6 +226,7 @@ class RestoreOptions:
     adopt: bool = False
     allow_unencrypted: bool = False
     wait_timeout: int = 7200
+    limits: Limits = RESTORE_LIMITS
     check_mode: bool = False
     wait: bool = True
 
@@ -239,6 +243,7 @@ class RestoreOptions:
             adopt=params["adopt"],
             allow_unencrypted=params["allow_unencrypted"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
+            limits=clean_limits(params),
             check_mode=check_mode,
             wait=params["wait"],
         )
@@ -255,6 +260,9 @@ class RestoreOperation:
     warnings: list[str] = field(default_factory=list)
     _pending: list[Image] = field(default_factory=list)
     """The AMIs of the account that were being made when last seen."""
+    _holders: list[Image] = field(default_factory=list)
+    """The AMIs of the wanted names when last observed."""
+    _starts_told: set[str] = field(default_factory=set)
     _own_ids: set[str] = field(default_factory=set)
     """The AMIs that this run restores or follows."""
     _encrypts: bool | None = None
@@ -274,6 +282,17 @@ class RestoreOperation:
     def _foreign(self) -> list[Image]:
         return [image for image in self._pending if image.image_id not in self._own_ids]
 
+    def starts_seen(self) -> list[datetime]:
+        """Return when the restores were started that are shown, of those not told of before."""
+        fresh = {
+            image.image_id: image.created
+            for image in (*self._foreign, *self._holders)
+            if LOCATION_TAG in image.tags
+            and image.image_id not in self._starts_told | self._own_ids
+        }
+        self._starts_told |= fresh.keys()
+        return [created for created in fresh.values() if created]
+
     # Observe
 
     def observe(self, entries: t.Sequence[RestoreEntry]) -> None:
@@ -290,6 +309,7 @@ class RestoreOperation:
             return
         self._pending = _images.own_pending_images(self.ec2)
         holders = _images.own_images_by_name(self.ec2, [t.cast(str, entry.name) for entry in known])
+        self._holders = [image for images in holders.values() for image in images]
         for entry in known:
             self._decide(entry, holders[t.cast(str, entry.name)])
         self._see_progress(known)

@@ -28,6 +28,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     check_location,
     clean_bucket,
     clean_bucket_owner,
+    clean_limits,
     clean_object_tags,
     clean_prefix,
     clean_wait_timeout,
@@ -40,11 +41,18 @@ from ansible_collections.amistore.aws.plugins.module_utils._manifest import (
     ManifestError,
     Origin,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
+    DESCRIBE_RATE,
+    STORE_LIMITS,
+    Clock,
+    Limits,
+    TokenBucket,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
     COMPLETED,
     FAILED,
     IN_PROGRESS,
+    MAX_IDS_PER_CALL,
     StoreTask,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
@@ -59,6 +67,10 @@ MOST_HEADS = 20
 # A task that was just accepted may not be listed yet; younger than this, its absence says nothing.
 # Seconds.
 LISTING_GRACE = 60.0
+# S3 dates a stored image by the begin of its upload. A manifest that is older than that by less was
+# written when the task was started; a younger one when the object was there. Seconds.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+WRITTEN_AT_START = timedelta(seconds=30)
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-store-restore.html#limits-ami-store-
 # restore, in GiB.
 LARGEST_IMAGE = 5000
@@ -160,14 +172,17 @@ class StoreEntry(Entry):
     key: str = ""
     presence: Presence = Presence.MISSING
     stored: StoredObject | None = None
+    described: bool = False
+    """A listing shows that the manifest was written after the object."""
     image: Image | None = None
     task: StoreTask | None = None
     """This run's task: started or attached to by this run."""
     older_tasks_until: datetime | None = None
     """AWS's start time of the newest task that was there before this run's."""
     newest: StoreTask | None = None
-    """The AMI's newest task as the last look at tasks that have ended showed it."""
+    """The AMI's newest task before this run's, where it may have written the object."""
     observed_before: bool = False
+    older_tasks_known: bool = False
     completed_unseen: int = 0
     """How often AWS called this run's task Completed while the object was not there."""
     manifest_key: str | None = None
@@ -248,6 +263,7 @@ class StoreOptions:
     manifest: bool = True
     wait: bool = True
     wait_timeout: int = 7200
+    limits: Limits = STORE_LIMITS
     check_mode: bool = False
 
     @classmethod
@@ -265,6 +281,7 @@ class StoreOptions:
             manifest=params["manifest"],
             wait=params["wait"],
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
+            limits=clean_limits(params),
             check_mode=check_mode,
         )
 
@@ -298,8 +315,14 @@ class StoreOperation:
     """GiB by AMI, of the tasks of others."""
     _appeared: list[StoreEntry] = field(default_factory=list)
     """Those whose objects the last look has shown."""
+    _may_appear: list[StoreEntry] = field(default_factory=list)
+    """Those in progress whose objects it has not shown."""
     _manifests: dict[str, Manifest] = field(default_factory=dict)
     """By object key, the manifests as they lie in the bucket, as far as read or written."""
+    _describe_rate: TokenBucket = field(default_factory=lambda: TokenBucket(DESCRIBE_RATE))
+    _to_be_asked_about: list[StoreEntry] = field(default_factory=list)
+    """Those that may be started and whose older tasks are not known yet."""
+    _starts_told: set[tuple[str, datetime]] = field(default_factory=set)
 
     def entries(self, image_ids: t.Iterable[str]) -> list[StoreEntry]:
         return [
@@ -327,6 +350,16 @@ class StoreOperation:
             if task.bucket != self.bucket.name or task.object_key not in self._own_keys
         ]
 
+    def starts_seen(self) -> list[datetime]:
+        """Return when the tasks in progress were started, of those not told of before."""
+        fresh = {
+            (task.image_id, task.start_time): task
+            for task in self._foreign
+            if (task.image_id, task.start_time) not in self._starts_told
+        }
+        self._starts_told |= fresh.keys()
+        return [task.start_time for task in fresh.values()]
+
     # Observe
 
     def observe(self, entries: t.Sequence[StoreEntry]) -> None:
@@ -334,7 +367,6 @@ class StoreOperation:
         self._see_objects(entries)
         missing = [entry for entry in entries if entry.presence is Presence.MISSING]
         in_progress = self._see_tasks(missing) if missing else {}
-        self._see_ended([entry for entry in missing if entry.image_id not in in_progress])
         for entry in entries:
             task = in_progress.get(entry.image_id)
             decision = decide(entry.presence, task, self.bucket.name, entry.key, entry.exists_said)
@@ -352,11 +384,17 @@ class StoreOperation:
                     self.bucket.head(entry.key) if listing is None else listing.get(entry.key)
                 )
                 entry.presence = Presence.THERE if entry.stored else Presence.MISSING
+                entry.described = _is_described(entry.stored, entry.key, listing or {})
             except ObjectForbiddenError as error:
                 # That it is there is all that a store needs to know.
                 entry.stored = error.seen
                 entry.presence = Presence.THERE if error.seen else Presence.FORBIDDEN
         self._appeared = [entry for entry in entries if entry.presence is Presence.THERE]
+        self._may_appear = [
+            entry
+            for entry in entries
+            if entry.presence is Presence.MISSING and entry.phase is Phase.RUNNING
+        ]
 
     def _list(self) -> dict[str, StoredObject] | None:
         """Return the stored images under the prefix by key, None where only single keys may be
@@ -375,36 +413,40 @@ class StoreOperation:
         """
         in_progress = self._tasks_in_progress()
         fresh = [entry for entry in entries if not entry.observed_before]
-        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in fresh])
         images = _images.images_by_id(self.ec2, [entry.image_id for entry in fresh])
         for entry in fresh:
             entry.observed_before = True
             entry.image = images.get(entry.image_id)
             entry.size = entry.image.size if entry.image else 0
-            entry.newest = newest.get(entry.image_id)
-            if entry.newest:
-                entry.older_tasks_until = entry.newest.start_time
+        self._to_be_asked_about += fresh
         return in_progress
-
-    def _see_ended(self, missing: t.Sequence[StoreEntry]) -> None:
-        """Look once more where a store may have ended between the look at S3 and that at EC2."""
-        ended = [entry for entry in missing if entry.newest and self._writes(entry, entry.newest)]
-        for entry in ended:
-            entry.newest = None
-        if ended:
-            self._see_objects(ended)
-
-    def _writes(self, entry: StoreEntry, task: StoreTask) -> bool:
-        """Tell whether the task has written the entry's object, or will."""
-        place = (task.bucket, task.object_key)
-        return task.state != FAILED and place == (self.bucket.name, entry.key)
 
     def _tasks_in_progress(self) -> dict[str, StoreTask]:
         """Return the account's tasks in progress by AMI; learn how much of it is not this run's."""
-        self._in_progress = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS])
+        self._in_progress = self._list_tasks([IN_PROGRESS])
         self._learn_sizes([task.image_id for task in self._foreign])
         # Newest first, and a record may lag behind its task's end: the newest counts.
         return {task.image_id: task for task in reversed(self._in_progress)}
+
+    def _list_tasks(self, states: t.Collection[str], bucket: str | None = None) -> list[StoreTask]:
+        self._await_describe()
+        return _store_tasks.list_tasks(self.ec2, states, bucket)
+
+    def _newest_tasks(self, image_ids: t.Sequence[str]) -> dict[str, StoreTask]:
+        newest: dict[str, StoreTask] = {}
+        for start in range(0, len(image_ids), MAX_IDS_PER_CALL):
+            self._await_describe()
+            newest |= _store_tasks.newest_tasks(
+                self.ec2, image_ids[start : start + MAX_IDS_PER_CALL]
+            )
+        return newest
+
+    def _await_describe(self) -> None:
+        """Stay within the rate of DescribeStoreImageTasks."""
+        delay = self._describe_rate.delay(self.clock.now())
+        if delay > 0.0:
+            self.clock.sleep(delay)
+        self._describe_rate.spend(self.clock.now())
 
     def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
         unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
@@ -473,8 +515,14 @@ class StoreOperation:
             )
         return ""
 
-    def start(self, entry: StoreEntry) -> Reply:
-        """Send CreateStoreImageTask; describe an accepted one in the manifest at once."""
+    def start(self, entry: StoreEntry) -> Reply | None:
+        """Send CreateStoreImageTask, unless a store has ended meanwhile; describe an accepted one
+        in the manifest at once.
+        """
+        if not entry.older_tasks_known:
+            self._see_older_tasks(entry)
+        if entry.newest and self._has_ended(entry, entry.newest):
+            return None
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.key = reply.text
@@ -482,6 +530,35 @@ class StoreOperation:
             if self.options.manifest:
                 self._guard(entry, lambda: self._describe_started(entry))
         return reply
+
+    def _see_older_tasks(self, entry: StoreEntry) -> None:
+        """Learn what ran last for this AMI and for others that are started next, in one call."""
+        waiting = [
+            other
+            for other in self._to_be_asked_about
+            if other.phase is Phase.READY and other is not entry
+        ]
+        asked = [entry, *waiting[: MAX_IDS_PER_CALL - 1]]
+        newest = self._newest_tasks([other.image_id for other in asked])
+        for other in asked:
+            other.older_tasks_known = True
+            other.newest = newest.get(other.image_id)
+            if other.newest:
+                other.older_tasks_until = other.newest.start_time
+        self._to_be_asked_about = waiting[MAX_IDS_PER_CALL - 1 :]
+
+    def _has_ended(self, entry: StoreEntry, task: StoreTask) -> bool:
+        """Tell whether the task has written the object since the last look at S3, and finish the
+        entry then.
+        """
+        if task.state == FAILED or (task.bucket, task.object_key) != (self.bucket.name, entry.key):
+            return False
+        self._see_objects([entry])
+        entry.newest = None
+        if entry.presence is not Presence.THERE:
+            return False
+        self._finish(entry)
+        return True
 
     def _create(self, entry: StoreEntry, dry_run: bool = False) -> Reply:
         options = self.options
@@ -534,7 +611,7 @@ class StoreOperation:
         """
         self.look(entries)
         open_entries = [entry for entry in entries if entry.phase is Phase.RUNNING]
-        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in open_entries])
+        newest = self._newest_tasks([entry.image_id for entry in open_entries])
         hidden = []
         for entry in open_entries:
             task = newest.get(entry.image_id)
@@ -547,7 +624,7 @@ class StoreOperation:
 
     def _judge_hidden(self, entries: t.Sequence[StoreEntry]) -> None:
         """Find this run's failed tasks behind newer ones of the same AMIs into other places."""
-        failed = _store_tasks.list_tasks(self.ec2, [FAILED], self.bucket.name)
+        failed = self._list_tasks([FAILED], self.bucket.name)
         for entry in entries:
             for task in failed:
                 if task.image_id == entry.image_id and self._is_ours(entry, task):
@@ -597,11 +674,11 @@ class StoreOperation:
         entry.reason = ""
         entry.changed |= entry.answer_lost
         try:
-            manifest = self._finished_manifest(entry)
+            manifest = self._described_manifest(entry)
             if self.options.tags is not None:
                 manifest = self._reconcile_tags(entry, self.options.tags, manifest)
-            if manifest and self.options.manifest and manifest != self._manifests.get(entry.key):
-                self._write(entry, manifest)
+            if manifest:
+                self._write_changed(entry, manifest)
         except AnsibleAWSError as error:
             entry.fail(f"it is stored as {self.bucket.url(entry.key)}, but: {error_text(error)}")
             if is_transient(error) and not self.options.check_mode:
@@ -621,6 +698,15 @@ class StoreOperation:
             self._manifests[entry.key] = _manifest.parse(content, self.bucket.url(key))
         entry.manifest_key = manifest_key(entry.key)
         return self._manifests[entry.key]
+
+    def _described_manifest(self, entry: StoreEntry) -> Manifest | None:
+        """Return the manifest as it should be, None also where a listing shows that there is
+        nothing to do about it.
+        """
+        if not entry.described:
+            return self._finished_manifest(entry)
+        entry.manifest_key = manifest_key(entry.key)
+        return None
 
     def _finished_manifest(self, entry: StoreEntry) -> Manifest | None:
         """Return the manifest as it should be, None where there is none and nothing to make one
@@ -650,14 +736,22 @@ class StoreOperation:
 
     def _see_ended_tasks(self) -> None:
         """Learn, in one question for all that have appeared, when the tasks started that this run
-        never saw in progress.
+        never saw in progress; and, as one call tells of 20, of those that may appear next.
         """
         unseen = [entry for entry in self._appeared if entry.task is None]
         self._appeared = []
-        newest = _store_tasks.newest_tasks(self.ec2, [entry.image_id for entry in unseen])
+        if not unseen:
+            return
+        room = -len(unseen) % MAX_IDS_PER_CALL
+        others = [entry for entry in self._may_appear if entry.task is None][:room]
+        newest = self._newest_tasks([entry.image_id for entry in (*unseen, *others)])
         for entry in unseen:
             task = newest.get(entry.image_id)
             if task and (task.bucket, task.object_key) == (self.bucket.name, entry.key):
+                entry.task = task
+        for entry in others:
+            task = newest.get(entry.image_id)
+            if task and self._is_ours(entry, task):
                 entry.task = task
 
     def _build_late(self, entry: StoreEntry) -> Manifest | None:
@@ -728,6 +822,10 @@ class StoreOperation:
             )
             return None
 
+    def _write_changed(self, entry: StoreEntry, manifest: Manifest) -> None:
+        if self.options.manifest and manifest != self._manifests.get(entry.key):
+            self._write(entry, manifest)
+
     def _write(self, entry: StoreEntry, manifest: Manifest) -> None:
         key = manifest_key(entry.key)
         with entry.changing():
@@ -743,6 +841,9 @@ class StoreOperation:
         ours.
         """
         before = self.bucket.tags(entry.key)
+        surplus = self.options.purge_tags and before.keys() - wanted.keys()
+        if manifest is None and (surplus or not wanted.items() <= before.items()):
+            manifest = self._finished_manifest(entry)
         ours = set(manifest.object_tag_keys) if manifest else set()
         purged = ours - set(wanted) if self.options.purge_tags else set()
         after = {key: value for key, value in before.items() if key not in purged} | dict(wanted)
@@ -755,8 +856,23 @@ class StoreOperation:
             )
             return manifest
         if after != before:
+            if manifest and not wanted.keys() <= ours:
+                # First, so that an end in between leaves no tag behind that nobody knows as ours.
+                self._write_changed(entry, manifest.with_object_tag_keys(ours | set(wanted)))
             with entry.changing():
                 if not self.options.check_mode:
                     self.bucket.set_tags(entry.key, after)
         entry.tags_before, entry.tags_after = before, after
         return manifest.with_object_tag_keys((ours - purged) | set(wanted)) if manifest else None
+
+
+def _is_described(
+    stored: StoredObject | None, key: str, listing: t.Mapping[str, StoredObject]
+) -> bool:
+    """Tell whether a listing shows that the manifest was written after the object was there."""
+    manifest = listing.get(manifest_key(key))
+    if stored is None or manifest is None:
+        return False
+    if stored.last_modified is None or manifest.last_modified is None:
+        return False
+    return manifest.last_modified - stored.last_modified > WRITTEN_AT_START

@@ -105,6 +105,15 @@ options:
         manifest there is a warning.
     type: bool
     default: false
+  in_flight_gib:
+    description:
+      - How many GiB may be restored at a time in this account, volume sizes added up, the work of
+        others included. An AMI starts when it fits, or alone.
+      - The default is what AWS allows every account. Give more where AWS has granted more, less to
+        leave room for others.
+    type: int
+    default: 600
+    version_added: 1.1.0
 attributes:
   check_mode:
     support: full
@@ -121,6 +130,7 @@ attributes:
 extends_documentation_fragment:
   - amistore.aws._ami_store
   - amistore.aws._ami_store.bucket
+  - amistore.aws._ami_store.limits
   - amistore.aws._attributes
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -261,6 +271,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     client_without_retries,
     identify_collection,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import limit_options
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     RESTORE_LIMITS,
     SystemClock,
@@ -303,6 +314,7 @@ def build_argument_spec() -> dict[str, t.Any]:
         "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
+        **limit_options(RESTORE_LIMITS),
     }
 
 
@@ -327,8 +339,8 @@ def restore(
                     f" in {bucket.url()}, so nothing is restored. Check bucket and prefix."
                 )
 
-    watcher = watcher_of(module, f"restore from {bucket.url()}", RESTORE_LIMITS, clock)
-    run(operation, RESTORE_LIMITS, run_options, clock, prepare, report, watcher)
+    watcher = watcher_of(module, f"restore from {bucket.url()}", options.limits, clock)
+    run(operation, options.limits, run_options, clock, prepare, report, watcher)
     return report
 
 

@@ -77,6 +77,15 @@ options:
         keep versions.
     type: bool
     default: false
+  in_flight_gib:
+    description:
+      - How many GiB may be stored at a time in this account, volume sizes added up, the work of
+        others included. An AMI starts when it fits, or alone.
+      - The default is what AWS allows every account. Give more where AWS has granted more, less to
+        leave room for others.
+    type: int
+    default: 1200
+    version_added: 1.1.0
 attributes:
   check_mode:
     support: full
@@ -93,6 +102,7 @@ attributes:
 extends_documentation_fragment:
   - amistore.aws._ami_store
   - amistore.aws._ami_store.bucket
+  - amistore.aws._ami_store.limits
   - amistore.aws._attributes
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -243,7 +253,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     client_without_retries,
     identify_collection,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._inputs import clean_image_ids
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
+    clean_image_ids,
+    limit_options,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import STORE_LIMITS, SystemClock
 from ansible_collections.amistore.aws.plugins.module_utils._progress import watcher_of
@@ -274,6 +287,7 @@ def build_argument_spec() -> dict[str, t.Any]:
         "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
+        **limit_options(STORE_LIMITS),
     }
 
 
@@ -298,12 +312,12 @@ def store(
     run_options = RunOptions(module.check_mode, options.wait, options.wait_timeout)
     run(
         operation,
-        STORE_LIMITS,
+        options.limits,
         run_options,
         clock,
         lambda: bucket.check(ec2.meta.region_name),
         report,
-        watcher_of(module, f"store into {options.url}", STORE_LIMITS, clock),
+        watcher_of(module, f"store into {options.url}", options.limits, clock),
     )
     return report
 

@@ -95,8 +95,10 @@ class Run:
         return [image["image_id"] for image in images if image["state"] != "Completed"]
 
 
-def playbook(image_ids: Sequence[str], result: Path) -> list[dict[str, Any]]:
-    store = {"image_ids": list(image_ids), "bucket": BUCKET}
+def playbook(
+    image_ids: Sequence[str], result: Path, options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    store = {"image_ids": list(image_ids), "bucket": BUCKET, **options}
     keep = {"content": "{{ stored | to_json }}", "dest": str(result), "mode": "0600"}
     return [
         {
@@ -117,11 +119,11 @@ def playbook(image_ids: Sequence[str], result: Path) -> list[dict[str, Any]]:
     ]
 
 
-def play(emulator: Emulator, image_ids: Sequence[str], folder: Path) -> Run:
+def play(emulator: Emulator, image_ids: Sequence[str], folder: Path, **options: Any) -> Run:
     emulator.reset_requests()
     book, result = folder / "store.json", folder / "result.json"
     result.unlink(missing_ok=True)
-    book.write_text(json.dumps(playbook(image_ids, result)))
+    book.write_text(json.dumps(playbook(image_ids, result, options)))
     program = Path(sys.executable).parent / "ansible-playbook"
     begun = time.monotonic()
     subprocess.run(

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -63,6 +64,9 @@ class EmulatedTime:
     def sleep(self, seconds: float) -> None:
         self._passed += seconds
         self._emulator.advance(seconds)
+
+    def date(self) -> datetime:
+        return datetime.fromtimestamp(self._emulator.now(), UTC)
 
 
 @dataclass

@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check = commands.add_parser("check", help="run checks; without names, all of them")
     check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
     check.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    for name in ("demo", "fleet", "release-notes", "scan"):
+    for name in ("bench-second-run", "bench-simulation", "demo", "fleet", "release-notes", "scan"):
         program = commands.add_parser(name, help=f"run the {name}")
         program.add_argument("arguments", nargs="*")
     integration = commands.add_parser("integration", help="run integration targets")
@@ -102,6 +102,10 @@ def main(arguments: Sequence[str]) -> int:
             return setup(chosen.names)
         case "check":
             return check(chosen.names, chosen.jobs)
+        case "bench-second-run":
+            return programs.second_run(chosen.arguments)
+        case "bench-simulation":
+            return programs.simulation(chosen.arguments)
         case "demo":
             return programs.demo(chosen.arguments)
         case "fleet":

@@ -34,6 +34,14 @@ def fleet(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.fleet", arguments)
 
 
+def simulation(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.simulation", arguments)
+
+
+def second_run(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.second_run", arguments)
+
+
 def scan(arguments: Sequence[str]) -> int:
     environments.ensure(SCANNER)
     return _python(_any_leg(), "tests.scanner", arguments)

@@ -79,6 +79,8 @@ class Thing:
     tags: dict[str, str] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
     restore_status: dict[str, Any] | None = None
+    modified: datetime = NOON
+    """As a listing shows it."""
 
     @property
     def etag(self) -> str:
@@ -416,7 +418,7 @@ def _listed(key: str, thing: Thing, params: dict[str, Any]) -> Answer:
         "Key": key,
         "Size": len(thing.body),
         "ETag": f'"{thing.etag}"',
-        "LastModified": NOON,
+        "LastModified": thing.modified,
         "StorageClass": thing.head.get("StorageClass", "STANDARD"),
     }
     if thing.restore_status and params.get("OptionalObjectAttributes") == ["RestoreStatus"]:
@@ -478,6 +480,9 @@ class VirtualClock:
 
     def now(self) -> float:
         return self.time
+
+    def date(self) -> datetime:
+        return NOON + timedelta(seconds=self.time)
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -28,12 +28,11 @@ from tests.emulator.limits import STORE_IN_PROGRESS
 from tests.emulator.model import Place, Refused, Restores, StoreTask, StoreTasks, Work
 from tests.emulator.rates import TokenBuckets
 from tests.emulator.scenario import Scenario
-from tests.unit.plugins.module_utils.virtual_clock import VirtualClock
+from tests.unit.plugins.module_utils.virtual_clock import EPOCH, VirtualClock
 
 HERE = Place("111122223333", "eu-central-1")
 BUCKET = "ami-bucket"
 OTHER_BUCKET = "another-bucket"
-EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
 MUTATING = frozenset(
     {
         "CreateStoreImageTask",
@@ -110,6 +109,12 @@ class StoredThing:
     body: bytes
     tags: dict[str, str]
     since: float = 0.0
+    begun: float | None = None
+    """When its upload began, which is what S3 dates an object of many parts by."""
+
+    @property
+    def modified(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.since if self.begun is None else self.begun)
 
     @property
     def etag(self) -> str:
@@ -129,6 +134,7 @@ class Ami:
     snapshot_ids: list[str] = field(default_factory=list)
     root_device_type: str = "ebs"
     since: float = 0.0
+    created: float = 0.0
 
     def described(self) -> Answer:
         return {
@@ -139,6 +145,7 @@ class Ami:
             "StateReason": {"Code": "Client.Failed", "Message": self.reason} if self.reason else {},
             "RootDeviceType": self.root_device_type,
             "VirtualizationType": "hvm",
+            "CreationDate": f"{EPOCH + timedelta(seconds=self.created):%Y-%m-%dT%H:%M:%S.000Z}",
             "Tags": tag_list(self.tags),
             "BlockDeviceMappings": [
                 {
@@ -283,7 +290,9 @@ class FakeAws:
 
     def write(self, task: StoreTask) -> str | None:
         body = f"{task.image_id} at {task.started}".encode()
-        thing = StoredThing(body, dict(task.payload or {}), task.ends + self.object_lag)
+        thing = StoredThing(
+            body, dict(task.payload or {}), task.ends + self.object_lag, task.started
+        )
         self.objects[task.bucket, task.key] = thing
         return None
 
@@ -381,6 +390,8 @@ class Ec2:
 
     def _require_at_rest(self, image_id: str) -> None:
         """Refuse while an object of this AMI is on its way, though its task is called Completed."""
+        if not self.aws.object_lag:
+            return
         now = self.aws.clock.now()
         for (_bucket, key), thing in self.aws.objects.items():
             if key.endswith(f"{image_id}.bin") and thing.since > now:
@@ -527,6 +538,7 @@ class Ec2:
             state="pending",
             tags=mixed,
             since=self.aws.clock.now() + self.aws.scenario.image_lag,
+            created=self.aws.clock.now(),
         )
         for snapshot_id in ami.snapshot_ids:
             self.aws.snapshots[snapshot_id].tags = dict(tags["snapshot"])
@@ -620,7 +632,8 @@ class S3:
 
     def _listed(self, bucket: str, key: str) -> Answer:
         thing = self.aws.objects[bucket, key]
-        return {"Key": key, "Size": len(thing.body), "ETag": f'"{thing.etag}"'}
+        facts = {"Key": key, "Size": len(thing.body), "ETag": f'"{thing.etag}"'}
+        return facts | {"LastModified": thing.modified}
 
     def get_object(self, Bucket: str, Key: str) -> Answer:
         def act() -> Answer:

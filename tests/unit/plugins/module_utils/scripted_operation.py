@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
@@ -57,6 +58,15 @@ class Script:
     looks: list[float] = field(default_factory=list)
     surveys: list[float] = field(default_factory=list)
 
+    starts: list[datetime] = field(default_factory=list)
+    """What is told once as started by others."""
+    starts_later: list[datetime] = field(default_factory=list)
+    """The same, told after the first survey."""
+
+    def starts_seen(self) -> list[datetime]:
+        told, self.starts = self.starts, []
+        return told
+
     def observe(self, entries: Sequence[Entry]) -> None:
         self.observed.append((self.clock.now(), [entry.label for entry in entries]))
         raise_next(self.observe_errors)
@@ -92,6 +102,7 @@ class Script:
         self.surveys.append(self.clock.now())
         raise_next(self.survey_errors)
         self._see_foreign()
+        self.starts, self.starts_later = self.starts_later, []
         for entry in entries:
             if entry.phase is Phase.HELD and not self.foreign_tasks:
                 entry.phase = Phase.UNSURE

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -92,6 +93,9 @@ class MortalClock:
 
     def now(self) -> float:
         return self.aws.clock.now()
+
+    def date(self) -> datetime:
+        return self.aws.clock.date()
 
     def sleep(self, seconds: float) -> None:
         self.sleeps += 1

@@ -129,7 +129,7 @@ def test_looks_and_surveys_are_pooled_and_the_engine_sleeps_in_between() -> None
     assert run.phases() == [Phase.DONE] * 500
     hours = run.clock.now() / 3600.0
     assert min(gaps(run.script.surveys)) >= 30.0
-    assert len(run.script.looks) <= 50 + 120 * hours
+    assert len(run.script.looks) <= 80 + 180 * hours
     wake_ups = len(run.script.looks) + len(run.script.surveys) + 2 * len(run.script.creates)
     assert len(run.clock.sleeps) <= wake_ups
 
@@ -323,13 +323,60 @@ def test_one_above_the_limit_runs_alone() -> None:
     run.timeout = 2000.0
     run.go()
     assert run.phases() == [Phase.DONE] * 3
-    assert run.script.moments("huge")[0] >= 100.0
+    assert run.script.creates[0] == (0.0, "huge")
+    assert min(run.script.moments("a") + run.script.moments("b")) >= 100.0
 
 
 def test_the_work_of_others_counts() -> None:
     run = run_of("a", size=300, foreign=lambda now: int(now < 500.0), foreign_gib=1000).go()
     assert 500.0 <= run.script.moments("a")[0] <= 560.0
     assert run.phases() == [Phase.DONE]
+
+
+# Order, and the requests of others
+
+
+def test_the_largest_is_started_first() -> None:
+    run = run_of("a", "b", "c")
+    run.entries[1].size = 9
+    run.go()
+    assert [label for _moment, label in run.script.creates] == ["b", "a", "c"]
+
+
+def test_another_order_can_be_asked_for() -> None:
+    run = run_of("a", "b", "c")
+    clock, deadline = run.clock, 7200.0
+    last = Fleet(
+        run.script, run.entries, STORE_LIMITS, clock, deadline, order=lambda sizes, _queue: -1
+    )
+    last.run(wait=True)
+    assert [label for _moment, label in run.script.creates] == ["c", "b", "a"]
+
+
+def test_what_was_started_before_the_run_is_missing_in_the_bucket() -> None:
+    run = run_of(*many(10))
+    run.script.starts = [run.clock.date()] * 45
+    run.go()
+    moments = [moment for moment, _label in run.script.creates]
+    assert moments == [0.0] * 5 + [pytest.approx(10.0 * number) for number in range(1, 6)]
+
+
+def test_what_others_start_meanwhile_is_missing_too() -> None:
+    labels = many(52)
+    held = {label: [Phase.HELD] for label in labels[40:]}
+    run = run_of(*labels, duration=1000.0, decisions=held, foreign=lambda now: int(now < 25.0))
+    run.script.starts_later = [run.clock.date()] * 3
+    run.go()
+    # Ten were left of the fifty, three came in, three went to others.
+    moments = [moment for moment, _label in run.script.creates[40:]]
+    assert moments == pytest.approx([30.0] * 10 + [40.0, 50.0], abs=0.1)
+
+
+def test_looks_are_rare_while_only_the_request_rate_is_waited_for() -> None:
+    run = run_of(*many(150), duration=60.0).go()
+    busy = [look for look in run.script.looks if look < 1000.0]
+    assert 45 <= len(busy) <= 55
+    assert min(gaps(run.script.looks[-3:])) < 10.0
 
 
 # Held, deadline, wait: false

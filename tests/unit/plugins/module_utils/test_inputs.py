@@ -12,6 +12,12 @@ import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils import _inputs
 from ansible_collections.amistore.aws.plugins.module_utils._aws import InputError
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
+    RESTORE_LIMITS,
+    STORE_LIMITS,
+    Limits,
+    Rate,
+)
 
 WEB = "ami-0123456789abcdef0"
 OLD = "ami-0abcdef1"
@@ -319,3 +325,40 @@ def test_a_time_to_wait_is_at_least_a_second() -> None:
         text = refusal(_inputs.clean_wait_timeout, seconds)
         assert text.startswith(f"wait_timeout {seconds} is not a time to wait")
         assert text.endswith("use wait: false.")
+
+
+# What the account may do
+
+
+@pytest.mark.parametrize("limits", [STORE_LIMITS, RESTORE_LIMITS])
+def test_the_limits_by_default_are_those_of_aws(limits: Limits) -> None:
+    options = _inputs.limit_options(limits)
+    defaults = {name: option["default"] for name, option in options.items()}
+    assert _inputs.clean_limits(defaults) == limits
+
+
+def limits_of(**changes: float) -> Limits:
+    given = {"in_flight_gib": 1, "create_burst": 1, "seconds_per_create": 0.5}
+    return _inputs.clean_limits({**given, **changes})
+
+
+def test_limits_may_be_as_small_as_one() -> None:
+    assert limits_of() == Limits(Rate(1, 0.5), 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("in_flight_gib", 0),
+        ("in_flight_gib", -1),
+        ("create_burst", 0),
+        ("seconds_per_create", 0.0),
+        ("seconds_per_create", -1.0),
+        ("seconds_per_create", float("nan")),
+        ("seconds_per_create", float("inf")),
+    ],
+)
+def test_limits_that_allow_nothing_are_refused(option: str, value: float) -> None:
+    text = refusal(lambda given: limits_of(**given), {option: value})
+    assert text.startswith(f"{option} {value} ")
+    assert "give" in text

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     CREATE_RATE,
+    FASTER,
     LONGEST_BACK_OFF,
     RESTORE_LIMITS,
+    SLOWER,
     STORE_LIMITS,
     CreateRate,
     Limits,
@@ -105,7 +107,7 @@ def test_a_throttled_answer_empties_the_bucket() -> None:
     rate.spend(0.0)
     assert rate.delay(0.0) == 0.0
     rate.empty(0.0)
-    assert rate.delay(0.0) == 10.0
+    assert rate.delay(0.0) == 10.0 * SLOWER
 
 
 def test_setbacks_in_a_row_wait_longer_up_to_a_bound() -> None:
@@ -125,6 +127,89 @@ def test_an_accepted_request_ends_the_setbacks() -> None:
     rate.settle()
     rate.back_off(100.0)
     assert rate.delay(100.0) == 10.0
+
+
+def seconds_for_one(rate: CreateRate) -> float:
+    """Return how long an empty bucket takes for one request, as its first second tells."""
+    now = 10_000.0
+    while rate.tokens(now) >= 1.0:
+        rate.spend(now)
+    before = rate.tokens(now)
+    return 1.0 / (rate.tokens(now + 1.0) - before)
+
+
+@pytest.mark.parametrize(("throttled", "expected"), [(0, 10.0), (1, 15.0), (2, 22.5), (9, 40.0)])
+def test_throttled_answers_slow_the_requests_down(throttled: int, expected: float) -> None:
+    rate = rate_without_chance()
+    rate.spend(0.0)
+    for _answer in range(throttled):
+        rate.empty(0.0)
+    assert seconds_for_one(rate) == pytest.approx(expected)
+
+
+def test_accepted_requests_speed_them_up_again_but_never_beyond_the_rate() -> None:
+    rate = rate_without_chance()
+    rate.spend(0.0)
+    rate.empty(0.0)
+    rate.settle()
+    assert seconds_for_one(rate) == pytest.approx(15.0 * FASTER)
+    for _answer in range(20):
+        rate.settle()
+    assert seconds_for_one(rate) == pytest.approx(10.0)
+
+
+# What others have sent
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"),
+    [
+        ([], 50.0),
+        ([600.0] * 50, 50.0),
+        ([0.0] * 20, 30.0),
+        ([0.0] * 50, 0.0),
+        ([-5.0] * 50, 0.0),
+        ([0.0] * 210, 0.0),
+        ([250.0] * 50, 25.0),
+        ([10.0 * number for number in range(50)], 0.0),
+        ([20.0 * number for number in range(25)], 25.0),
+    ],
+    ids=[
+        "nothing",
+        "long ago",
+        "some just now",
+        "all just now",
+        "by a clock that goes before",
+        "more than there can be",
+        "all half a filling ago",
+        "one per interval",
+        "every other one",
+    ],
+)
+def test_what_was_granted_before_the_run_is_missing_now(ages: list[float], expected: float) -> None:
+    rate = rate_without_chance(CREATE_RATE)
+    rate.count_earlier(ages, 1000.0)
+    assert rate.tokens(1000.0) == pytest.approx(expected, abs=1.0)
+
+
+@given(st.lists(st.floats(min_value=0.0, max_value=500.0), max_size=99))
+def test_what_was_granted_before_is_never_underrated(ages: list[float]) -> None:
+    """Whatever AWS had granted out of any bucket: what it has now is no less than our count."""
+    arrivals = sorted(500.0 - age for age in ages)
+    aws = AwsBucket(CREATE_RATE)
+    granted = [arrival for arrival in arrivals if aws.grants(arrival)]
+    ours = rate_without_chance(CREATE_RATE)
+    ours.count_earlier([500.0 - arrival for arrival in granted], 0.0)
+    for _request in range(int(ours.tokens(0.0))):
+        assert aws.grants(500.0 + ROUNDING)
+
+
+def test_requests_of_others_are_taken_off_the_count() -> None:
+    rate = rate_without_chance(CREATE_RATE)
+    rate.count_others(20, 0.0)
+    assert rate.tokens(0.0) == 30.0
+    rate.count_others(100, 0.0)
+    assert rate.tokens(0.0) == 0.0
 
 
 @given(st.floats(min_value=0.0, max_value=1.0, exclude_max=True))
@@ -171,16 +256,19 @@ def test_admission_by_size(running: int, size: int, anything: bool, expected: bo
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "expected"), [(0.0, 2.0), (20.0, 2.0), (100.0, 10.0), (300.0, 30.0), (9e9, 30.0)]
+    ("elapsed", "expected"), [(0.0, 2.0), (30.0, 2.0), (150.0, 10.0), (300.0, 20.0), (9e9, 20.0)]
 )
-def test_looks_come_after_a_tenth_of_the_time_waited(elapsed: float, expected: float) -> None:
+def test_looks_come_after_a_fifteenth_of_the_age_of_the_work(
+    elapsed: float, expected: float
+) -> None:
     assert look_interval(elapsed) == expected
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "expected"), [(0.0, 30.0), (600.0, 30.0), (1000.0, 50.0), (9e9, 60.0)]
+    ("elapsed", "expected"),
+    [(0.0, 30.0), (600.0, 30.0), (1000.0, 50.0), (2400.0, 120.0), (9e9, 120.0)],
 )
-def test_surveys_stay_between_half_a_minute_and_a_minute(elapsed: float, expected: float) -> None:
+def test_surveys_stay_between_half_a_minute_and_two(elapsed: float, expected: float) -> None:
     assert survey_interval(elapsed) == expected
 
 

@@ -274,7 +274,7 @@ def test_the_estimate_comes_close_to_what_the_engine_needs(count: int) -> None:
 
     moments: list[float] = []
     entries = [Told(str(place)) for place in range(count)]
-    Fleet(script, entries, STORE_LIMITS, clock, 1e6, move).run(wait=True)
+    Fleet(script, entries, STORE_LIMITS, clock, 1e6, observer=move).run(wait=True)
     end = clock.now()
     estimates = [
         (progress.seconds_left, end - moment)

@@ -15,6 +15,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
 from ansible_collections.amistore.aws.plugins.module_utils._restore import (
     ETAG_TAG,
     LOCATION_TAG,
@@ -866,7 +867,10 @@ def test_options_are_cleaned() -> None:
         "allow_unencrypted": True,
         "wait_timeout": 60,
         "wait": False,
+        "in_flight_gib": 300,
+        "create_burst": 20,
+        "seconds_per_create": 5.0,
     }
     assert RestoreOptions.from_params(params, True) == RestoreOptions(
-        BUCKET, ACCOUNT, True, True, True, 60, True, False
+        BUCKET, ACCOUNT, True, True, True, 60, Limits(Rate(20, 5.0), 300), True, False
     )

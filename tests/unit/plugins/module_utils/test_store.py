@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
     LISTING_GRACE,
     StoreEntry,
@@ -28,6 +30,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
 from tests.unit.cloud import (
     ACCOUNT,
     BUCKET,
+    NOON,
     REGION,
     Cloud,
     Refusal,
@@ -72,6 +75,7 @@ class Storing:
         """Start as the engine does, which counts an accepted start."""
         assert entry.phase is Phase.READY
         reply = self.operation.start(entry)
+        assert reply is not None
         assert reply.answer is Answer.ACCEPTED
         entry.phase, entry.changed, entry.started_at = Phase.RUNNING, True, self.clock.now()
 
@@ -147,7 +151,7 @@ def test_only_amis_that_are_not_there_are_asked_for(storing: Storing, cloud: Clo
     filters = [call["Filters"] for call in cloud.params("DescribeImages")]
     assert filters == [[{"Name": "image-id", "Values": [DB]}]]
     states = [call.get("Filters") for call in cloud.params("DescribeStoreImageTasks")]
-    assert states == [[{"Name": "task-state", "Values": ["InProgress"]}], None]
+    assert states == [[{"Name": "task-state", "Values": ["InProgress"]}]]
 
 
 def test_a_store_that_ends_between_the_looks_at_s3_and_ec2_is_not_started_again(
@@ -163,6 +167,7 @@ def test_a_store_that_ends_between_the_looks_at_s3_and_ec2_is_not_started_again(
 
     cloud.replies["DescribeStoreImageTasks"] = ending
     (entry,) = storing.observe()
+    assert storing.operation.start(entry) is None
     assert entry.phase is Phase.DONE
     assert cloud.params("CreateStoreImageTask") == []
 
@@ -181,8 +186,7 @@ def test_a_task_that_did_not_write_the_object_is_no_reason_to_look_again(
 ) -> None:
     cloud.add_image(WEB)
     cloud.add_task(WEB, **task)
-    (entry,) = storing.observe()
-    assert entry.phase is Phase.READY
+    storing.started()
     assert cloud.operations().count("HeadObject") == 1
 
 
@@ -196,6 +200,96 @@ def test_many_are_listed_instead_of_looked_at_one_by_one(
     assert {entry.phase for entry in entries} == {Phase.DONE}
     assert cloud.operations() == ["ListObjectsV2"]
     assert cloud.calls[0].params["Prefix"] == "dr/ami-"
+
+
+MANY = [f"ami-{number:08x}" for number in range(21)]
+LATER = NOON + timedelta(minutes=5)
+
+
+def put_stored(cloud: Cloud, manifest_from: datetime, **document: Any) -> None:
+    """Leave 21 stored images with manifests of that age, all tagged by us."""
+    content = {"format_version": 1, "object_tag_keys": ["a"], "stored_image": None, **document}
+    for image_id in MANY:
+        cloud.objects[f"{image_id}.bin"] = Thing(tags={"a": "1"})
+        cloud.objects[f"{image_id}.json"] = Thing(
+            json.dumps(content).encode(), modified=manifest_from
+        )
+
+
+def test_a_manifest_that_a_listing_shows_to_be_written_after_the_object_is_not_read(
+    storing: Storing, cloud: Cloud
+) -> None:
+    put_stored(cloud, LATER)
+    entries = storing.observe(*MANY)
+    assert {entry.phase for entry in entries} == {Phase.DONE}
+    assert [entry.manifest_key for entry in entries] == [f"{each}.json" for each in MANY]
+    assert not any(entry.changed for entry in entries)
+    assert cloud.operations() == ["ListObjectsV2"]
+
+
+def test_a_manifest_that_was_written_when_the_task_started_is_completed(
+    storing: Storing, cloud: Cloud
+) -> None:
+    put_stored(cloud, NOON + timedelta(seconds=30))
+    entries = storing.observe(*MANY)
+    assert all(entry.changed for entry in entries)
+    stored = storing.manifest(f"{MANY[0]}.json")["stored_image"]
+    assert stored["etag"] == cloud.objects[f"{MANY[0]}.bin"].etag
+
+
+def test_a_missing_manifest_is_made_also_where_a_listing_shows_the_others(
+    storing: Storing, cloud: Cloud
+) -> None:
+    put_stored(cloud, LATER)
+    cloud.add_image(MANY[3])
+    del cloud.objects[f"{MANY[3]}.json"]
+    entries = storing.observe(*MANY)
+    assert [entry.image_id for entry in entries if entry.changed] == [MANY[3]]
+    assert cloud.operations().count("PutObject") == 1
+
+
+def test_tags_that_are_as_wanted_need_no_manifest(storing_with: StoringWith, cloud: Cloud) -> None:
+    put_stored(cloud, LATER)
+    entries = storing_with(tags={"a": "1"}, purge_tags=True).observe(*MANY)
+    assert not any(entry.changed for entry in entries)
+    assert cloud.operations() == ["ListObjectsV2"] + ["GetObjectTagging"] * 21
+
+
+def test_tags_that_are_not_as_wanted_are_changed_and_entered_in_the_manifest_first(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    put_stored(cloud, LATER, stored_image={"etag": Thing().etag})
+    storing_with(tags={"b": "2"}).observe(*MANY)
+    assert cloud.mutations()[:2] == ["PutObject", "PutObjectTagging"]
+    assert len(cloud.mutations()) == 42
+    assert cloud.objects[f"{MANY[0]}.bin"].tags == {"a": "1", "b": "2"}
+    document = json.loads(cloud.objects[f"{MANY[0]}.json"].body)
+    assert document["object_tag_keys"] == ["a", "b"]
+
+
+def test_purging_reads_the_manifest_before_a_tag_is_removed_and_forgets_the_key_after(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    put_stored(cloud, LATER, stored_image={"etag": Thing().etag})
+    storing_with(tags={"b": "2"}, purge_tags=True).observe(*MANY)
+    assert cloud.mutations()[:3] == ["PutObject", "PutObjectTagging", "PutObject"]
+    assert cloud.objects[f"{MANY[0]}.bin"].tags == {"b": "2"}
+    document = json.loads(cloud.objects[f"{MANY[0]}.json"].body)
+    assert document["object_tag_keys"] == ["b"]
+
+
+def test_older_tasks_are_asked_about_when_a_start_is_near_twenty_at_a_time(
+    storing: Storing, cloud: Cloud
+) -> None:
+    for image_id in MANY:
+        cloud.add_image(image_id)
+    entries = storing.observe(*MANY)
+    asked = [call["ImageIds"] for call in cloud.params("DescribeStoreImageTasks") if len(call) == 1]
+    assert asked == []
+    for entry in reversed(entries):
+        storing.operation.start(entry)
+    asked = [call["ImageIds"] for call in cloud.params("DescribeStoreImageTasks") if len(call) == 1]
+    assert asked == [[MANY[20], *MANY[:19]], [MANY[19]]]
 
 
 def test_a_listing_that_needs_many_pages_gives_way_to_single_looks(
@@ -1091,6 +1185,9 @@ def params(**changes: Any) -> dict[str, Any]:
         "manifest": True,
         "wait": True,
         "wait_timeout": 60,
+        "in_flight_gib": 2400,
+        "create_burst": 20,
+        "seconds_per_create": 5.0,
         **changes,
     }
 
@@ -1105,6 +1202,7 @@ def test_options_are_cleaned() -> None:
         expected_bucket_owner=ACCOUNT,
         tags={"week": "7"},
         wait_timeout=60,
+        limits=Limits(Rate(20, 5.0), 2400),
         check_mode=True,
     )
     assert options.url == f"s3://{BUCKET}/dr"

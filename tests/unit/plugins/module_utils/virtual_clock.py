@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
+
 
 class VirtualClock:
     """A clock of the engine; `sleeps` holds every pause in seconds."""
@@ -20,6 +24,9 @@ class VirtualClock:
         assert seconds > 0.0, "a pause of no length is a busy loop"
         self.sleeps.append(seconds)
         self._now += seconds
+
+    def date(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._now)
 
     def pass_by(self, seconds: float) -> None:
         """Let time go by that nobody asked for: the latency of a call."""

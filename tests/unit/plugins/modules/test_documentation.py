@@ -24,6 +24,7 @@ MODULES = [ec2_ami_store, ec2_ami_restore, ec2_ami_store_info, s3_bucket_baselin
 FRAGMENTS = {
     "amistore.aws._ami_store": ModuleDocFragment.DOCUMENTATION,
     "amistore.aws._ami_store.bucket": ModuleDocFragment.BUCKET,
+    "amistore.aws._ami_store.limits": ModuleDocFragment.LIMITS,
 }
 every_module = pytest.mark.parametrize(
     "module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2]

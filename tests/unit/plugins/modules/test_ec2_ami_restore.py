@@ -280,6 +280,9 @@ def test_an_empty_list_is_a_success_without_a_client(way: dict[str, Any], run: R
         ({"object_key": KEY, "tags": {"amistore:etag": "x"}}, "kept for the proof of identity"),
         ({"object_key": KEY, "snapshot_tags": {"aws:x": ""}}, "snapshot_tags: the tag key"),
         ({"object_key": KEY, "wait_timeout": -1}, "is not a time to wait"),
+        ({"object_key": KEY, "in_flight_gib": -1}, "in_flight_gib -1 leaves no room for any AMI"),
+        ({"object_key": KEY, "create_burst": 0}, "create_burst 0 allows no request"),
+        ({"object_key": KEY, "seconds_per_create": "nan"}, "seconds_per_create nan is no pause"),
     ],
 )
 def test_bad_input_fails_before_a_client_is_made(

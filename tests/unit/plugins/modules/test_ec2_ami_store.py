@@ -240,6 +240,9 @@ def test_an_empty_list_is_a_success_without_a_client(
         ({"tags": {f"k{number}": "v" for number in range(11)}}, "11 tags given"),
         ({"tags": {"k": "v" * 257}}, "has 257 characters"),
         ({"wait_timeout": 0}, "wait_timeout 0 is not a time to wait"),
+        ({"in_flight_gib": 0}, "in_flight_gib 0 leaves no room for any AMI"),
+        ({"create_burst": 0}, "create_burst 0 allows no request"),
+        ({"seconds_per_create": 0}, "seconds_per_create 0.0 is no pause between requests"),
     ],
 )
 def test_bad_input_fails_before_a_client_is_made(
