@@ -51,7 +51,6 @@ class Demo:
         self._variables = {
             "amistore_bucket": BUCKET,
             "amistore_prefix": "demo",
-            "amistore_watch_seconds": 3,
             "ansible_python_interpreter": sys.executable,
         }
 

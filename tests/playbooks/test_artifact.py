@@ -82,7 +82,6 @@ def test_an_ami_is_stored_by_the_installed_collection(
     variables = {
         "amistore_bucket": "vault",
         "amistore_image_ids": image_id,
-        "amistore_watch_seconds": "1",
         "ansible_python_interpreter": str(installed.leg.python),
     }
     words = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
