@@ -32,13 +32,12 @@ OWN_SID = "Amistore"
 TLS_FOR_ALL = "1.2"
 
 READ_ACTIONS = ("s3:GetBucketLocation", "s3:GetObject", "s3:GetObjectTagging", "s3:ListBucket")
-WRITE_ACTIONS = (
-    "s3:AbortMultipartUpload",
-    "s3:DeleteObjectTagging",
-    "s3:PutObject",
-    "s3:PutObjectTagging",
-)
-_GRANTED = {"restore": READ_ACTIONS, "store": (*READ_ACTIONS, *WRITE_ACTIONS)}
+# Those of EC2 in the caller's name, as far as known.
+WRITE_ACTIONS = ("s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectTagging")
+_GRANTED = {
+    "restore": READ_ACTIONS,
+    "store": (*READ_ACTIONS, *WRITE_ACTIONS, "s3:DeleteObjectTagging"),
+}
 
 
 def own_statements(baseline: Baseline, partition: str) -> list[Statement]:
