@@ -86,3 +86,18 @@ def test_events_of_a_fleet_keep_their_results(controller: Controller, emulator: 
     [listed] = job.results("List the stored images and the stores in progress")
     assert len(listed["stored_images"]) == job.artifacts["amistore_status_stored"] == FLEET
     assert job.largest_result < MOST
+
+
+def test_a_search_for_a_fleet_fits_too(controller: Controller, emulator: Emulator) -> None:
+    emulator.plant_buckets({"name": "vault"})
+    disks = [{"device": f"/dev/sd{letter}", "size": 8} for letter in "abcde"]
+    tags = {f"a-tag-of-some-length-{number}": "v" * 40 for number in range(10)}
+    emulator.seed(
+        [{"name": f"server-{number}", "volumes": disks, "tags": tags} for number in range(FLEET)]
+    )
+    variables = {"amistore_bucket": "vault", "amistore_image_names": "server-*"}
+    job = controller.run("store", variables, options="--check")
+    assert job.succeeded, job.output[-2000:]
+    assert all("res" not in e["event_data"] or e["event_data"]["res"] for e in job.events)
+    assert len(job.shown("Say which AMIs were found")) == FLEET + 1
+    assert job.largest_result < MOST

@@ -373,6 +373,14 @@ def test_a_role_that_is_refused_says_why(controller: Controller, emulator: Emula
     assert "not yours to assume" in job.failure
 
 
+def test_a_search_that_is_refused_says_why(controller: Controller, emulator: Emulator) -> None:
+    emulator.scenario(deny=["ec2:DescribeImages"])
+    job = controller.run("store", {"amistore_bucket": "vault", "amistore_image_names": "web"})
+    assert not job.succeeded
+    assert job.failure.startswith("AMIs can't be searched for. ")
+    assert "DescribeImages" in job.failure
+
+
 def test_a_drill_leaves_nothing_for_the_next_play_of_a_run(
     controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
 ) -> None:
