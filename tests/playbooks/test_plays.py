@@ -65,15 +65,12 @@ def test_a_disaster_and_the_way_back(
     launch: Launch, emulator: Emulator, web_and_db: list[str]
 ) -> None:
     web, db, _other = web_and_db
-    # Long enough for a look at it while it is going on.
-    emulator.scenario(store_seconds=5, restore_seconds=5)
     answers = {
         "amistore_bucket": "safe",
         "amistore_prefix": "dr/",
         "amistore_image_names": "web (?)\r\ndb-*\r\n",
         "amistore_image_tags": "env = prod",
         "amistore_tags": "service=shop\r\n",
-        "amistore_watch_seconds": 1,
     }
     secured = launch("secure_bucket", amistore_bucket="safe", amistore_bucket_tags="a=b")
     assert secured.succeeded, secured.output
@@ -83,14 +80,13 @@ def test_a_disaster_and_the_way_back(
     assert job.succeeded, job.output
     assert job.artifacts["amistore_stored_image_ids"] == [web, db]
     assert job.artifacts["amistore_stored_object_keys"] == [f"dr/{web}.bin", f"dr/{db}.bin"]
-    assert any(line.endswith("%") for line in job.shown("Show how far AWS is"))
     assert job.changed() == 1
-    again = launch("store", **answers | {"amistore_watch_seconds": 0})
+    again = launch("store", **answers)
     assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 2)
 
     for image_id in (web, db):
         emulator.set_image_state(image_id, "deregistered")
-    back = {"amistore_bucket": "safe", "amistore_prefix": "dr", "amistore_watch_seconds": 1}
+    back = {"amistore_bucket": "safe", "amistore_prefix": "dr"}
     job = launch("restore", **back)
     assert job.succeeded, job.output
     restored = job.artifacts["amistore_restored_images"]
@@ -99,8 +95,7 @@ def test_a_disaster_and_the_way_back(
     assert names[restored[f"safe/dr/{web}.bin"]] == "web (1)"
     [shown] = [r["msg"] for r in job.results("Show the comparison")]
     assert f"{web} is back as {restored[f'safe/dr/{web}.bin']}, web (1): 2 disks, 28 GiB" in shown
-    assert any(line.endswith(".bin") and "%" in line for line in job.shown("Show how far AWS is"))
-    again = launch("restore", **back | {"amistore_watch_seconds": 0})
+    again = launch("restore", **back)
     assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 4)
 
 
@@ -180,7 +175,7 @@ def test_a_schedule_that_finds_nothing_is_no_success(
         "store", amistore_bucket="vault", amistore_image_names="x", amistore_allow_none="true"
     )
     assert job.succeeded, job.output
-    job = launch("restore", amistore_bucket="vault", amistore_watch_seconds=0)
+    job = launch("restore", amistore_bucket="vault")
     assert not job.succeeded
     assert job.failure.startswith("No stored image lies directly under prefix ''")
 
@@ -216,7 +211,6 @@ def test_one_bad_ami_fails_the_job_and_the_others_are_handed_on(
         "store",
         amistore_bucket="vault",
         amistore_image_ids=f"{bad}, {web}",
-        amistore_watch_seconds=1,
     )
     assert not job.succeeded
     assert job.failure.startswith("2 AMIs: 1 failed, 1 stored in s3://vault.")
@@ -230,13 +224,12 @@ def test_a_drill_runs_beside_the_originals(
 ) -> None:
     web, db, _other = web_and_db
     answers = {"amistore_bucket": "vault", "amistore_image_ids": f"{web}\n{db}"}
-    assert launch("store", **answers, amistore_watch_seconds=0).succeeded
+    assert launch("store", **answers).succeeded
     job = launch(
         "restore",
         amistore_bucket="vault",
         amistore_name_suffix="-drill",
         amistore_tags="drill=yes",
-        amistore_watch_seconds=0,
     )
     assert job.succeeded, job.output
     names = {image["name"]: image["tags"] for image in emulator.images()}
@@ -254,7 +247,6 @@ def test_start_now_and_watch_later(
     job = launch("store", **answers)
     assert job.succeeded, job.output
     assert job.artifacts["amistore_store_unfinished_image_ids"] == [web]
-    assert "Show how far AWS is" not in job.output
 
 
 def test_stored_images_are_deleted_by_id_only(
@@ -293,7 +285,7 @@ def test_a_pattern_that_fits_no_host_is_no_success(controller: Controller) -> No
 def test_status_needs_no_more_than_a_policy_for_a_prefix(
     controller: Controller, emulator: Emulator, web_and_db: list[str]
 ) -> None:
-    variables = {"amistore_bucket": "vault", "amistore_prefix": "dr", "amistore_watch_seconds": 0}
+    variables = {"amistore_bucket": "vault", "amistore_prefix": "dr"}
     given = {"amistore_image_ids": web_and_db[0]}
     assert controller.run("store", {**variables, **given}).succeeded
     under = {"StringLike": {"s3:prefix": ["dr/*"]}}
@@ -315,7 +307,7 @@ def test_status_tells_which_prefix_restores_what(
     controller: Controller, emulator: Emulator, web_and_db: list[str]
 ) -> None:
     web, db, _other = web_and_db
-    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    variables = {"amistore_bucket": "vault"}
     for prefix, image_id in (("dr/shop", web), ("dr", db)):
         answers = {"amistore_prefix": prefix, "amistore_image_ids": image_id}
         assert controller.run("store", {**variables, **answers}).succeeded
@@ -385,7 +377,7 @@ def test_a_drill_leaves_nothing_for_the_next_play_of_a_run(
     controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
 ) -> None:
     web, _db, _other = web_and_db
-    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    variables = {"amistore_bucket": "vault"}
     assert controller.run("store", {**variables, "amistore_image_ids": web}).succeeded
     emulator.set_image_state(web, "deregistered")
     restore = str(ROOT / "playbooks" / "restore.yml")
@@ -404,7 +396,7 @@ def test_what_was_not_compared_is_told(
 ) -> None:
     web, db, _other = web_and_db
     stored(emulator, [web])
-    variables = {"amistore_bucket": "vault", "amistore_watch_seconds": 0}
+    variables = {"amistore_bucket": "vault"}
     assert controller.run("store", {**variables, "amistore_image_ids": db}).succeeded
     answers = {"amistore_stored_images": f"{web}.bin web-back\n{db}.bin db-back"}
     report = {"amistore_report": str(tmp_path / "report.json")}
@@ -447,7 +439,6 @@ def test_one_host_for_each_account_and_region(controller: Controller, emulator: 
     variables = {
         "amistore_hosts": "all",
         "amistore_image_names": "*-web",
-        "amistore_watch_seconds": 1,
     }
     job = controller.run("store", variables, hosts=hosts, options="--forks 2")
     assert job.succeeded, job.output
