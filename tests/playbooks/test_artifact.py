@@ -69,7 +69,7 @@ def test_every_play_is_found_by_its_full_name(installed: Installation, play: str
 
 def test_what_makes_awx_work_is_in_the_artifact(installed: Installation) -> None:
     root = installed.place / "ansible_collections" / "amistore" / "aws"
-    for name in ("configure.yml", "execution-environment.yml", "surveys/store.json"):
+    for name in ("execution-environment.yml", "job_templates.yml", "surveys/store.json"):
         assert (root / "extensions" / "awx" / name).exists()
     assert not (root / "tests" / "playbooks").exists()
 

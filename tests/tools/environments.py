@@ -35,6 +35,8 @@ class Environment:
     requirements: tuple[str, ...]
     collections: tuple[str, ...] = ()
     """Requirement files of an `ansible` package that only amazon.aws is wanted from."""
+    more_namespaces: tuple[str, ...] = ()
+    """Of the same package, what is wanted beside `amazon`."""
 
     @property
     def folder(self) -> Path:
@@ -97,6 +99,8 @@ TOOLS = Environment(
     pythons=ANY_PYTHON,
     requirements=("tools.txt",),
     collections=("tools-collections.txt",),
+    # Whose modules bring the data in extensions/awx to a controller.
+    more_namespaces=("awx",),
 )
 # Programs that start or package Ansible, and so need none of their own.
 RUNNER = Environment(name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt"))
@@ -152,6 +156,7 @@ def _fingerprint(environment: Environment, interpreter: Path) -> str:
     parts = [RECIPE, str(environment.folder.resolve()), str(interpreter.resolve())]
     parts += [_text(name) for name in environment.requirements]
     parts += ["--no-deps", *(_text(name) for name in environment.collections)]
+    parts += environment.more_namespaces
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -177,13 +182,14 @@ def _install(environment: Environment) -> None:
     _run([*install, *_requirement_options(environment.requirements)])
     if environment.collections:
         _run([*install, "--no-deps", *_requirement_options(environment.collections)])
-        _keep_amazon_aws(environment)
+        _keep_what_is_wanted(environment)
 
 
-def _keep_amazon_aws(environment: Environment) -> None:
+def _keep_what_is_wanted(environment: Environment) -> None:
     """Remove the other hundred collections: documentation tools would read them all."""
+    wanted = {"amazon", *environment.more_namespaces}
     for namespace in (environment.site_packages() / "ansible_collections").glob("*/"):
-        if namespace.name != "amazon":
+        if namespace.name not in wanted:
             shutil.rmtree(namespace)
 
 

@@ -1,11 +1,15 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fails for every option of a module that no integration target gives a value."""
+"""Fails for every option of a module that no integration target gives a value.
+
+A target may do so through a role of this collection: by a variable that the role hands on.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,15 +65,41 @@ def documented(path: Path, variable: str) -> Any:
     raise LookupError(f"{path} has no {variable}")
 
 
-def used_options(modules: Iterable[Module], targets: Path) -> dict[str, set[str]]:
-    """By module, the options that tasks of the targets give a value."""
+def used_options(modules: Iterable[Module], targets: Path, roles: Path) -> dict[str, set[str]]:
+    """By module, the options that tasks of the targets, or roles for them, give a value."""
     used: dict[str, set[str]] = {module.name: set() for module in modules}
     aliases = {module.name: module.aliases for module in modules}
+    given = set[str]()
     for path in sorted(targets.glob("*/tasks/*.yml")):
-        for name, arguments in calls(yaml.safe_load(path.read_text())):
+        content = yaml.safe_load(path.read_text())
+        given |= set(keys(content))
+        for name, arguments in calls(content):
             if name in used:
                 used[name] |= {aliases[name].get(key, key) for key in arguments}
+    for name, option, variables in handed_on(roles):
+        if name in used and variables & given:
+            used[name].add(aliases[name].get(option, option))
     return used
+
+
+def handed_on(roles: Path) -> Iterator[tuple[str, str, set[str]]]:
+    """Each option that a role gives a module of this collection, with the role's variables in it."""
+    for path in sorted(roles.glob("*/tasks/*.yml")):
+        variable = re.compile(rf"\b{path.parent.parent.name}_\w+")
+        for name, arguments in calls(yaml.safe_load(path.read_text())):
+            for option, value in arguments.items():
+                yield name, option, set(variable.findall(str(value)))
+
+
+def keys(content: object) -> Iterator[str]:
+    """Every key of every dictionary in these tasks."""
+    if isinstance(content, list):
+        for item in content:
+            yield from keys(item)
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield str(key)
+            yield from keys(value)
 
 
 def calls(content: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -88,7 +118,7 @@ def calls(content: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def main() -> int:
     modules = read_modules(ROOT / "plugins")
-    used = used_options(modules, ROOT / "tests" / "integration" / "targets")
+    used = used_options(modules, ROOT / "tests" / "integration" / "targets", ROOT / "roles")
     unused = {module.name: sorted(module.options - used[module.name]) for module in modules}
     for module in modules:
         count = len(module.options) - len(unused[module.name])

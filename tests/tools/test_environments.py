@@ -91,7 +91,7 @@ def test_of_an_ansible_package_only_amazon_aws_stays(small: Environment) -> None
     site = small.folder / "lib" / "python3.11" / "site-packages" / "ansible_collections"
     for name in ("amazon/aws", "community/aws", "ansible/posix"):
         (site / name).mkdir(parents=True)
-    environments._keep_amazon_aws(small)
+    environments._keep_what_is_wanted(small)
     assert [str(path.relative_to(site)) for path in site.glob("*/*")] == ["amazon/aws"]
 
 

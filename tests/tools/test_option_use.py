@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ TASKS = """---
         force: true
 """
 
+NO_ROLES = Path("no-roles")
+
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
@@ -73,7 +76,20 @@ def test_a_modules_options_include_those_of_its_own_fragments(plugins: Path) -> 
 
 def test_an_alias_uses_its_option_wherever_the_task_stands(targets: Path) -> None:
     module = Module("ec2_ami_store", frozenset({"image_ids"}), {"image_id": "image_ids"})
-    assert used_options([module], targets) == {"ec2_ami_store": {"image_ids", "bucket"}}
+    assert used_options([module], targets, NO_ROLES) == {"ec2_ami_store": {"image_ids", "bucket"}}
+
+
+def test_a_role_uses_an_option_by_the_variable_that_a_target_gives(tmp_path: Path) -> None:
+    task, target = tmp_path / "roles/vault/tasks/main.yml", tmp_path / "targets/a/tasks/main.yml"
+    for path in (task, target):
+        path.parent.mkdir(parents=True)
+    options = {"bucket": "{{ vault_name }}", "tags": "{{ vault_tags or omit }}", "wait": True}
+    task.write_text(json.dumps([{"amistore.aws.ec2_ami_store": options}]))
+    target.write_text(json.dumps([{"include_role": {}, "vars": {"vault_tags": {}}}]))
+    used = used_options(
+        [Module("ec2_ami_store", frozenset(options))], tmp_path / "targets", tmp_path / "roles"
+    )
+    assert used == {"ec2_ami_store": {"tags"}}
 
 
 def test_options_of_other_modules_do_not_count(
