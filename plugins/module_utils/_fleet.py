@@ -39,7 +39,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     Clock,
     CreateRate,
     Limits,
-    admits,
+    free_room,
     look_interval,
     shortest_duration,
     survey_interval,
@@ -173,6 +173,8 @@ class Fleet(t.Generic[E]):
         self._started: list[E] = []
         """Those that this run has started and that are in progress."""
         self._entries = entries
+        self._open = entries
+        """Those whose way goes on; who has come to its end stays there."""
         self._limits = limits
         self._clock = clock
         self._deadline = deadline
@@ -192,7 +194,7 @@ class Fleet(t.Generic[E]):
         self._observe_all()
         self._tell()
         self._advance()
-        while wait and self._with(*OPEN_PHASES) and self._clock.now() < self._deadline:
+        while wait and self._open and self._clock.now() < self._deadline:
             now = self._clock.now()
             self._clock.sleep(min(self._pause(now), self._deadline - now))
             self._look()
@@ -204,13 +206,13 @@ class Fleet(t.Generic[E]):
         now, ready = self._clock.now(), self._with(Phase.READY)
         for entry in ready:
             entry.changed = wait
-        (size, anything), waiting = self._load(), list(ready)
+        size, anything = self._load()
         while self._rate.delay(now) <= 0:
-            chosen = self._choose(waiting, (size, anything), now)
+            chosen = self._choose(ready, free_room(self._limits, size, anything), now)
             if chosen is None:
                 return
             chosen.changed = True
-            waiting.remove(chosen)
+            ready.remove(chosen)
             self._rate.spend(now)
             size, anything = size + chosen.size, True
 
@@ -237,7 +239,7 @@ class Fleet(t.Generic[E]):
         self._next_survey = now + survey_interval(0.0)
 
     def _with(self, *phases: Phase) -> list[E]:
-        return [entry for entry in self._entries if entry.phase in phases]
+        return [entry for entry in self._open if entry.phase in phases]
 
     def _advance(self) -> None:
         """Decide on what is unsure, start what may start, decide on what that made unsure."""
@@ -245,6 +247,7 @@ class Fleet(t.Generic[E]):
         self._start_ready()
         self._observe_unsure()
         self._lose_patience()
+        self._open = self._with(*OPEN_PHASES)
         self._tell()
 
     def _tell(self) -> None:
@@ -271,19 +274,19 @@ class Fleet(t.Generic[E]):
 
     def _next_start(self, now: float) -> E | None:
         """Return the entry to start now, None where none may start."""
-        ready, load = self._with(Phase.READY), self._load()
+        ready, room = self._with(Phase.READY), self._room()
         fresh = [entry for entry in ready if entry.not_before <= 0.0]
-        chosen = self._choose(fresh, load, now)
+        chosen = self._choose(fresh, room, now)
         if chosen is not None:
             return chosen
         # Those that AWS put off come last: their retries must not use up the rate of the others.
         due = [entry for entry in ready if 0.0 < entry.not_before <= now]
-        fitting = [entry for entry in due if self._admitted(entry, load)]
+        fitting = [entry for entry in due if entry.size <= room]
         return min(fitting, key=lambda entry: entry.not_before, default=None)
 
-    def _choose(self, ready: t.Sequence[E], load: tuple[int, bool], now: float) -> E | None:
+    def _choose(self, ready: t.Sequence[E], room: float, now: float) -> E | None:
         """Return the one of these that the order of starts has for the room that there is."""
-        fitting = [entry for entry in ready if self._admitted(entry, load)]
+        fitting = [entry for entry in ready if entry.size <= room]
         if not fitting:
             return None
         queue = Queue(
@@ -304,9 +307,8 @@ class Fleet(t.Generic[E]):
         foreign = self._operation.foreign_size
         return sum(entry.size for entry in running) + foreign, bool(running or foreign)
 
-    def _admitted(self, entry: E, load: tuple[int, bool]) -> bool:
-        size, anything = load
-        return admits(self._limits, size, entry.size, anything)
+    def _room(self) -> float:
+        return free_room(self._limits, *self._load())
 
     def _start(self, entry: E) -> None:
         reply = self._send(entry)
@@ -411,9 +413,8 @@ class Fleet(t.Generic[E]):
 
     def _look_interval(self) -> float:
         """Look often where something waits for an end, be it only the user; else be thrifty."""
-        load = self._load()
-        ready = self._with(Phase.READY)
-        if ready and all(self._admitted(entry, load) for entry in ready):
+        room, ready = self._room(), self._with(Phase.READY)
+        if ready and all(entry.size <= room for entry in ready):
             return LONGEST_LOOK_INTERVAL
         return look_interval(self._mean_age())
 
@@ -427,11 +428,9 @@ class Fleet(t.Generic[E]):
         events = [self._next_survey]
         if self._with(Phase.RUNNING):
             events.append(self._next_look)
-        load, free = self._load(), now + self._rate.delay(now)
+        room, free = self._room(), now + self._rate.delay(now)
         may_start = [
-            max(free, entry.not_before)
-            for entry in self._with(Phase.READY)
-            if self._admitted(entry, load)
+            max(free, entry.not_before) for entry in self._with(Phase.READY) if entry.size <= room
         ]
         return max(min(events + may_start) - now, SHORTEST_PAUSE)
 

@@ -185,9 +185,9 @@ def shortest_duration(starts: int, limits: Limits) -> float:
     return max(0, starts - limits.create_rate.burst) * limits.create_rate.seconds_per_request
 
 
-def admits(limits: Limits, running: int, size: int, anything_in_flight: bool) -> bool:
-    """Tell whether a task of `size` GiB may start now; alone it may exceed the limit."""
-    return not anything_in_flight or running + size <= limits.in_flight
+def free_room(limits: Limits, running: int, anything_in_flight: bool) -> float:
+    """Return how many GiB may start now, without end for one that starts alone."""
+    return limits.in_flight - running if anything_in_flight else float("inf")
 
 
 def look_interval(age: float) -> float:

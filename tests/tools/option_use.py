@@ -83,7 +83,7 @@ def used_options(modules: Iterable[Module], targets: Path, roles: Path) -> dict[
 
 
 def handed_on(roles: Path) -> Iterator[tuple[str, str, set[str]]]:
-    """Each option that a role gives a module of this collection, with the role's variables in it."""
+    """Each option that a role gives a module, with the role's variables in its value."""
     for path in sorted(roles.glob("*/tasks/*.yml")):
         variable = re.compile(rf"\b{path.parent.parent.name}_\w+")
         for name, arguments in calls(yaml.safe_load(path.read_text())):

@@ -1,9 +1,9 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stores simulated fleets under AWS's limits, and compares the time with the least possible.
+"""Stores and restores simulated fleets, and compares the time with the least that AWS allows.
 
-Fails when a fleet of 100 AMIs or more takes longer than 1.05 times the lower bound (beside somebody
+Fails when a fleet takes longer than 1.05 times the lower bound (beside somebody
 who takes half of everything: 1.15 times what is left), when AWS has to throttle an undisturbed run,
 or when an AMI is lost. The same seeds give the same numbers everywhere.
 """
@@ -22,13 +22,12 @@ from statistics import median
 from tests.benchmarks.simulation.judge import Case, Result, faults_of
 from tests.benchmarks.simulation.mixes import MIXES, fleet
 from tests.benchmarks.simulation.orders import ORDERS
-from tests.benchmarks.simulation.play import play
+from tests.benchmarks.simulation.play import play, play_restore
 
 HALF = 0.5
 SHOWN_ACTIONS = (
     "CreateStoreImageTask",
     "DescribeStoreImageTasks",
-    "DescribeImages",
     "ListObjectsV2",
     "HeadObject",
     "GetObject",
@@ -38,6 +37,8 @@ SHOWN_ACTIONS = (
 
 def simulate(case: Case) -> Result:
     images = fleet(MIXES[case.mix], case.count, case.seed)
+    if case.restore:
+        return Result(case, play_restore(images))
     return Result(case, play(images, case.share, ORDERS[case.order]))
 
 
@@ -62,7 +63,7 @@ def table(results: Iterable[Result]) -> Iterator[str]:
         ratios = [outcome.ratio for outcome in outcomes]
         promised = " " if group[0].largest_ratio else "*"
         yield (
-            f"{f'{case.count} {case.mix}':16}"
+            f"{case.fleet:16}"
             f"{median(o.makespan for o in outcomes) / 3600:7.1f}"
             f"{median(ratios):9.3f}{max(ratios):9.3f}{promised}"
             f"{sum(o.throttled for o in outcomes):10}{max(o.peak_gib for o in outcomes):10}"
@@ -75,7 +76,7 @@ def requests(results: Iterable[Result]) -> Iterator[str]:
     for case, group in grouped(results):
         total = sum((result.outcome.requests for result in group), Counter[str]())
         images = case.count * len(group)
-        yield f"{f'{case.count} {case.mix}':16}" + "".join(
+        yield f"{case.fleet:16}" + "".join(
             f"{total[name] / images:{len(name) + 2}.2f}" for name in SHOWN_ACTIONS
         )
 
@@ -95,6 +96,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-simulation OPTIONS=", description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 500, 2000])
     parser.add_argument("--shared-counts", type=int, nargs="*", default=[100, 500])
+    parser.add_argument("--restore-counts", type=int, nargs="*", default=[500])
     parser.add_argument("--order-counts", type=int, nargs="*", default=[100, 500])
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=list(MIXES))
     parser.add_argument("--seeds", type=int, default=5, help="how many fleets of each kind")
@@ -108,22 +110,26 @@ def main(arguments: Sequence[str]) -> int:
     judged = [mix for mix in chosen.mixes if MIXES[mix].judged]
     alone = [Case(*each) for each in product(chosen.mixes, chosen.counts, seeds)]
     shared = [Case(*each, HALF) for each in product(judged, chosen.shared_counts, seeds)]
+    restores = [Case(*each, restore=True) for each in product(judged, chosen.restore_counts, seeds)]
     orders = [
         Case(mix, count, seed, order=order)
         for mix, count, seed, order in product(chosen.mixes, chosen.order_counts, seeds, ORDERS)
     ]
     with ProcessPoolExecutor(chosen.jobs) as pool:
-        running = [pool.map(simulate, cases) for cases in (alone, shared, orders)]
-        results, results_shared, results_orders = (list(each) for each in running)
+        running = [pool.map(simulate, cases) for cases in (alone, shared, restores, orders)]
+        results, results_shared, results_restores, results_orders = map(list, running)
     print("\n".join(table(results)), end="\n\n")
     print("\n".join(requests(results)), end="\n\n")
     if shared:
         print("Beside somebody who takes half of every bucket and of the room:")
         print("\n".join(table(results_shared)), end="\n\n")
+    if restores:
+        print("Restored, with half the room:")
+        print("\n".join(table(results_restores)), end="\n\n")
     if orders:
         print("\n".join(comparison(results_orders)), end="\n\n")
     print("* nothing is promised: too few to be judged, or sizes that do not fill the pipe")
-    faults = faults_of([*results, *results_shared])
+    faults = faults_of([*results, *results_shared, *results_restores])
     print("\n".join(f"FAILED: {fault}" for fault in faults) or "passed")
     print(f"{time.monotonic() - begun:.0f} s")
     return 1 if faults else 0

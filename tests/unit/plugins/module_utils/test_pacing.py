@@ -22,7 +22,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     Limits,
     Rate,
     SystemClock,
-    admits,
+    free_room,
     look_interval,
     shortest_duration,
     survey_interval,
@@ -233,26 +233,24 @@ def test_the_limits_are_those_that_aws_documents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("running", "size", "anything", "expected"),
+    ("running", "anything", "expected"),
     [
-        (0, 9000, False, True),
-        (0, 1201, True, False),
-        (1199, 1, True, True),
-        (1200, 1, True, False),
-        (1200, 0, True, True),
-        (5000, 10, True, False),
+        (0, False, float("inf")),
+        (0, True, 1200),
+        (1199, True, 1),
+        (1200, True, 0),
+        (5000, True, -3800),
     ],
     ids=[
         "alone it may exceed the limit",
-        "not beside anything else",
+        "not beside something of unknown size",
         "up to the limit",
         "not above it",
-        "of unknown size",
         "while an oversized one runs",
     ],
 )
-def test_admission_by_size(running: int, size: int, anything: bool, expected: bool) -> None:
-    assert admits(STORE_LIMITS, running, size, anything) is expected
+def test_the_room_that_is_free(running: int, anything: bool, expected: float) -> None:
+    assert free_room(STORE_LIMITS, running, anything) == expected
 
 
 @pytest.mark.parametrize(

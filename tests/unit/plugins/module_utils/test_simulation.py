@@ -23,7 +23,7 @@ from tests.benchmarks.simulation.bound import (
 from tests.benchmarks.simulation.judge import Case, Result, faults_of
 from tests.benchmarks.simulation.mixes import MIXES, fleet
 from tests.benchmarks.simulation.orders import ORDERS
-from tests.benchmarks.simulation.play import Outcome, play
+from tests.benchmarks.simulation.play import Outcome, play, play_restore
 
 ALLOWED = Allowance(burst=2, seconds_per_start=10.0, in_flight=100)
 
@@ -89,6 +89,14 @@ def test_beside_somebody_who_takes_half_it_is_a_seventh() -> None:
     shared = simulate("servers", 100, share=0.5)
     assert shared.faults() == []
     assert shared.outcome.peak_gib <= 700
+
+
+def test_restores_keep_to_half_the_room() -> None:
+    restored = play_restore(fleet(MIXES["mixed"], 100, 1))
+    case = Case("mixed", 500, 1, restore=True)
+    assert Result(case, restored).largest_ratio == 1.05
+    assert Result(case, restored).faults() == []
+    assert restored.requests["CreateRestoreImageTask"] == 100
 
 
 def test_the_more_amis_the_fewer_questions_for_each(servers: Result) -> None:
