@@ -44,7 +44,7 @@ integration: python ## integration targets on one leg: LEG=, TARGET=, OPTIONS=--
 
 .PHONY: playbooks
 playbooks: python ## the playbooks as AWX runs them, and the data for AWX
-	@$(CHECK) playbooks-ansible12 playbooks-ansible14
+	@$(CHECK) playbooks-floor playbooks-ansible12 playbooks-ansible14
 
 .PHONY: emulator
 emulator: python ## the emulator's own tests

@@ -61,6 +61,7 @@ def stored(emulator: Emulator, image_ids: Iterable[str], bucket: str = "vault") 
     emulator.images()
 
 
+@pytest.mark.every_core
 def test_a_disaster_and_the_way_back(
     launch: Launch, emulator: Emulator, web_and_db: list[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_disaster_and_the_way_back(
     assert (again.succeeded, again.changed(), creates(emulator)) == (True, 0, 4)
 
 
+@pytest.mark.every_core
 def test_an_audit_changes_nothing_and_fails_on_request(
     controller: Controller, emulator: Emulator
 ) -> None:
@@ -111,6 +113,7 @@ def test_an_audit_changes_nothing_and_fails_on_request(
     assert not [name for name in emulator.requests() if name.startswith(("Put", "Create"))]
 
 
+@pytest.mark.every_core
 def test_status_tells_every_kind_of_problem(
     launch: Launch, emulator: Emulator, web_and_db: list[str]
 ) -> None:
@@ -138,7 +141,8 @@ def test_status_tells_every_kind_of_problem(
     assert job.failure.startswith("s3://vault/: stored 1 (")
     assert all(problem in job.failure for problem in found)
     assert "ami-0aaaaaaaaaaaaaaaa   40 %" in job.shown("Show the state")
-    assert job.artifacts["amistore_status_in_progress"] == 1
+    # ansible-core 2.17 hands numbers on as text.
+    assert int(job.artifacts["amistore_status_in_progress"]) == 1
 
     job = launch(
         "status",
@@ -147,7 +151,7 @@ def test_status_tells_every_kind_of_problem(
         amistore_max_age_days="2",
     )
     assert job.succeeded, job.output
-    assert job.artifacts["amistore_status_stored"] == 1
+    assert int(job.artifacts["amistore_status_stored"]) == 1
     emulator.advance(3 * 86400)
     job = launch("status", amistore_bucket="vault", amistore_fail="false")
     assert job.succeeded, job.output
@@ -219,6 +223,7 @@ def test_one_bad_ami_fails_the_job_and_the_others_are_handed_on(
     assert job.artifacts["amistore_store_failed_image_ids"] == [bad]
 
 
+@pytest.mark.every_core
 def test_a_drill_runs_beside_the_originals(
     launch: Launch, emulator: Emulator, web_and_db: list[str]
 ) -> None:
@@ -258,7 +263,7 @@ def test_stored_images_are_deleted_by_id_only(
     job = controller.run("store", variables)
     assert job.succeeded, job.output
     job = controller.run("status", {"amistore_bucket": "vault", "amistore_accept": "no_manifest"})
-    assert job.artifacts["amistore_status_stored"] == 1
+    assert int(job.artifacts["amistore_status_stored"]) == 1
 
 
 def test_a_misspelled_variable_restores_nothing(
@@ -330,6 +335,7 @@ def test_the_age_of_a_stored_image_is_the_same_in_every_time_zone(
 ROLE = "arn:aws:iam::123456789012:role/amistore"
 
 
+@pytest.mark.every_core
 def test_a_role_is_assumed_with_a_profile_of_the_environment(
     controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
 ) -> None:
@@ -365,6 +371,7 @@ def test_a_role_that_is_refused_says_why(controller: Controller, emulator: Emula
     assert "not yours to assume" in job.failure
 
 
+@pytest.mark.every_core
 def test_a_search_that_is_refused_says_why(controller: Controller, emulator: Emulator) -> None:
     emulator.scenario(deny=["ec2:DescribeImages"])
     job = controller.run("store", {"amistore_bucket": "vault", "amistore_image_names": "web"})
@@ -391,6 +398,7 @@ def test_a_drill_leaves_nothing_for_the_next_play_of_a_run(
     assert {image["name"] for image in emulator.images()} >= {"web (1)", "web (1)-drill"}
 
 
+@pytest.mark.every_core
 def test_what_was_not_compared_is_told(
     controller: Controller, emulator: Emulator, web_and_db: list[str], tmp_path: Path
 ) -> None:
