@@ -148,9 +148,10 @@ class Operation(t.Protocol[E_contra]):
 
 
 class Observer(t.Protocol):
-    """Is told now and then how the entries stand, and when the request rate allows a start."""
+    """Follows a run, to show how it goes."""
 
-    def __call__(self, entries: t.Sequence[Entry], next_start: float) -> None: ...
+    def __call__(self, entries: t.Sequence[Entry], next_start: float) -> None:
+        """Take note of how the entries stand, and in how many seconds the rate allows a start."""
 
 
 class Fleet(t.Generic[E]):

@@ -164,10 +164,10 @@ class Account(FakeAws):
             clock=self.event_clock, scenario=scenario, latency=latency, objects=objects
         )
         self.stores: QuickTasks = QuickTasks(
-            self.clock.now, lambda: self.scenario, storage=self, durations=durations
+            now=self.clock.now, scenario=lambda: self.scenario, storage=self, durations=durations
         )
         self.restores: QuickRestores = QuickRestores(
-            self.clock.now, lambda: self.scenario, landing=self, durations=durations
+            now=self.clock.now, scenario=lambda: self.scenario, landing=self, durations=durations
         )
         self.s3 = QuickS3(self)
         self._held: set[tuple[str, str]] = set()

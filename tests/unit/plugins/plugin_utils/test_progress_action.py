@@ -62,6 +62,14 @@ class Task:
         return action.run(task_vars={"inventory_hostname": "web1"})
 
 
+def wait_until_shown(task: Task) -> dict[str, Any]:
+    """A module that ends when something has been shown, or after a long time for a test."""
+    deadline = time.monotonic() + 10.0
+    while not task.shown and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return {"changed": True}
+
+
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
     """Make a task whose module has told of its progress when it starts, and then plays on."""
@@ -90,14 +98,6 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]
 
 
 Make = Callable[..., Task]
-
-
-def wait_until_shown(task: Task) -> dict[str, Any]:
-    """A module that ends when something has been shown, or after a long time for a test."""
-    deadline = time.monotonic() + 10.0
-    while not task.shown and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return {"changed": True}
 
 
 def end_soon(_task: Task) -> dict[str, Any]:
