@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
@@ -192,6 +192,7 @@ def test_what_was_granted_before_the_run_is_missing_now(ages: list[float], expec
     assert rate.tokens(1000.0) == pytest.approx(expected, abs=1.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0.0, max_value=500.0), max_size=99))
 def test_what_was_granted_before_is_never_underrated(ages: list[float]) -> None:
     """Whatever AWS had granted out of any bucket: what it has now is no less than our count."""

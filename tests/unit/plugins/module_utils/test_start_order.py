@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
@@ -62,6 +62,7 @@ def test_the_pace_is_learned() -> None:
     assert pace.seconds(50) == pace.seconds(100) / 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5000), min_size=1), st.floats(0.0, 8.0))
 def test_one_of_those_that_fit_is_chosen(sizes: list[int], tokens: float) -> None:
     assert keep_both_busy(sizes, queue_of(sizes, tokens)) in range(len(sizes))
