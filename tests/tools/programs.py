@@ -13,9 +13,9 @@ from pathlib import Path
 from tests.tools import environments, surroundings
 from tests.tools.checks import LEGS
 from tests.tools.environments import (
-    AWS_CLI,
     ANSIBLE12,
     ANSIBLE14,
+    AWS_CLI,
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,

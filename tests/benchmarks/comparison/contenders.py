@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.comparison.scene import BUCKET
 
@@ -21,28 +22,30 @@ AWS_CLI_VARIABLE = "AMISTORE_AWS_CLI"
 
 @dataclass(frozen=True)
 class Contender:
+    way: str
+    """The file in `ways`."""
     name: str
-    what: str
     command: Callable[[Path, Sequence[str], Path], list[str]]
+    polls: bool = False
+    """Whether Ansible's controller polls all the time while it runs."""
+
+
+def playbook(path: Path, **variables: Any) -> list[str]:
+    program = Path(sys.executable).parent / "ansible-playbook"
+    variables["ansible_python_interpreter"] = sys.executable
+    return [str(program), "-i", "localhost,", str(path), "-e", json.dumps(variables)]
 
 
 def _playbook(way: Path, image_ids: Sequence[str], verdicts: Path) -> list[str]:
-    program = Path(sys.executable).parent / "ansible-playbook"
-    extra = {
-        "ansible_python_interpreter": sys.executable,
-        "image_ids": list(image_ids),
-        "bucket": BUCKET,
-        "verdicts": str(verdicts),
-    }
-    return [str(program), "-i", "localhost,", str(way), "-e", json.dumps(extra)]
+    return playbook(way, image_ids=list(image_ids), bucket=BUCKET, verdicts=str(verdicts))
 
 
 def _script(way: Path, image_ids: Sequence[str], verdicts: Path) -> list[str]:
     return [sys.executable, str(way), BUCKET, str(verdicts), *image_ids]
 
 
-OURS = Contender("module.yml", "amistore.aws.ec2_ami_store, one task", _playbook)
-LOOP = Contender("loop.yml", "Ansible loop around the AWS CLI", _playbook)
+OURS = Contender("module.yml", "amistore.aws.ec2_ami_store, one task", _playbook, polls=True)
+LOOP = Contender("loop.yml", "Ansible loop around the AWS CLI", _playbook, polls=True)
 THREADS = Contender("stock_waiter.py", "boto3, stock waiters in threads", _script)
 FOR_EVER = Contender("for_ever.py", "boto3, threads that retry for ever", _script)
 ALL = (OURS, LOOP, THREADS, FOR_EVER)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +23,9 @@ class Outcome:
     skipped: float
     """Emulated seconds of those in which all of it slept."""
     cpu: float
-    """Seconds of all its processes."""
+    """Seconds of all its processes, while time was not skipped."""
+    polling_cpu: float
+    """Seconds that Ansible's controller would have spent besides, in the time that was skipped."""
     requests: Mapping[str, Mapping[str, int]]
     """How often each action had which outcome."""
     stored: frozenset[str]
@@ -49,13 +50,8 @@ class Outcome:
     @property
     def refused(self) -> int:
         """Other refusals: those of the GiB in flight."""
-        return Counter(
-            {
-                code: times
-                for code, times in self.requests.get("CreateStoreImageTask", {}).items()
-                if code not in ("OK", *THROTTLED)
-            }
-        ).total()
+        answers = self.requests.get("CreateStoreImageTask", {})
+        return sum(times for code, times in answers.items() if code not in ("OK", *THROTTLED))
 
     @property
     def lost(self) -> frozenset[str]:

@@ -12,11 +12,19 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.benchmarks.comparison.contenders import WAYS, Contender, program_path
+from tests.benchmarks.comparison.contenders import (
+    WAYS,
+    Contender,
+    playbook,
+    program_path,
+)
 from tests.benchmarks.comparison.outcome import COMPLETED, Outcome
 from tests.benchmarks.comparison.scene import BUCKET, TASK_SECONDS, Scene
 from tests.benchmarks.comparison.skipped_time import skips
 from tests.emulator.client import Emulator
+
+PAUSE = Path(__file__).resolve().parent / "pause.yml"
+PAUSE_SECONDS = 20
 
 
 def cpu_seconds(command: Sequence[str], variables: Mapping[str, str], log: Path) -> float:
@@ -35,7 +43,16 @@ def cpu_seconds(command: Sequence[str], variables: Mapping[str, str], log: Path)
     return usage.ru_utime + usage.ru_stime
 
 
-def run(contender: Contender, scene: Scene, speed: float, logs: Path) -> Outcome:
+def polling_share(logs: Path) -> float:
+    """CPU seconds that Ansible's controller spends in a second in which its task sleeps."""
+    spent = [
+        cpu_seconds(playbook(PAUSE, seconds=seconds), os.environ, logs / "pause.log")
+        for seconds in (0, PAUSE_SECONDS)
+    ]
+    return max(0.0, spent[1] - spent[0]) / PAUSE_SECONDS
+
+
+def run(contender: Contender, scene: Scene, speed: float, polling: float, logs: Path) -> Outcome:
     with (
         Emulator(scene.scenario(speed)) as emulator,
         tempfile.TemporaryDirectory() as name,
@@ -44,20 +61,21 @@ def run(contender: Contender, scene: Scene, speed: float, logs: Path) -> Outcome
         emulator.seed(scene.seeds())
         emulator.plant_buckets({"name": BUCKET})
         verdicts = Path(name) / "verdicts.json"
-        command = contender.command(WAYS / contender.name, scene.image_ids, verdicts)
+        command = contender.command(WAYS / contender.way, scene.image_ids, verdicts)
         variables = os.environ | emulator.environment | {"PATH": program_path()}
         variables |= skipped.variables(speed, os.environ["PYTHONPATH"])
         begun = emulator.now()
-        cpu = cpu_seconds(command, variables, logs / f"{contender.name}.log")
+        cpu = cpu_seconds(command, variables, logs / f"{contender.way}.log")
         seconds = emulator.now() - begun
         requests = emulator.outcomes()
         # Whoever has given up may still be given credit for what AWS goes on with.
         emulator.advance(2 * TASK_SECONDS)
         return Outcome(
-            name=contender.what,
+            name=contender.name,
             seconds=seconds,
             skipped=skipped.seconds,
             cpu=cpu,
+            polling_cpu=skipped.seconds * polling if contender.polls else 0.0,
             requests=requests,
             stored=_stored(emulator),
             storable=scene.storable,

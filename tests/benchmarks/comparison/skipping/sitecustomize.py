@@ -92,4 +92,4 @@ class Skipper:
 if SOCKET in os.environ:
     skipper = Skipper(os.environ[SOCKET], float(os.environ[SPEED]))
     os.register_at_fork(after_in_child=skipper.forget_threads)
-    time.sleep, time.monotonic = skipper.sleep, skipper.now
+    vars(time).update(sleep=skipper.sleep, monotonic=skipper.now)
