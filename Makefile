@@ -96,6 +96,10 @@ coverage: python ## lines and branches of plugins/ that unit tests reach
 fleet: python ## store sixty AMIs under emulated request rates and count the requests
 	@$(TOOLS) fleet
 
+.PHONY: bench
+bench: python ## a fleet stored with this collection and as people do today: OPTIONS=
+	@$(TOOLS) bench -- $(OPTIONS)
+
 .PHONY: bench-simulation
 bench-simulation: python ## fleets in virtual time against the least time that AWS allows: OPTIONS=
 	@$(TOOLS) bench-simulation -- $(OPTIONS)

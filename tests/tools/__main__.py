@@ -18,6 +18,16 @@ from tests.tools.checks import Check
 from tests.tools.environments import Environment, NoInterpreter, ensure
 from tests.tools.running import Outcome, Result
 
+PROGRAMS = (
+    "bench",
+    "bench-second-run",
+    "bench-simulation",
+    "demo",
+    "fleet",
+    "release-notes",
+    "scan",
+)
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tests.tools", description=__doc__)
@@ -27,7 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check = commands.add_parser("check", help="run checks; without names, all of them")
     check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
     check.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    for name in ("bench-second-run", "bench-simulation", "demo", "fleet", "release-notes", "scan"):
+    for name in PROGRAMS:
         program = commands.add_parser(name, help=f"run the {name}")
         program.add_argument("arguments", nargs="*")
     integration = commands.add_parser("integration", help="run integration targets")
@@ -102,6 +112,8 @@ def main(arguments: Sequence[str]) -> int:
             return setup(chosen.names)
         case "check":
             return check(chosen.names, chosen.jobs)
+        case "bench":
+            return programs.comparison(chosen.arguments)
         case "bench-second-run":
             return programs.second_run(chosen.arguments)
         case "bench-simulation":

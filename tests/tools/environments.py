@@ -104,6 +104,8 @@ TOOLS = Environment(
 )
 # Programs that start or package Ansible, and so need none of their own.
 RUNNER = Environment(name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt"))
+# The AWS CLI as its users have it, in a place of its own.
+AWS_CLI = Environment(name="aws-cli", pythons=ANY_PYTHON, requirements=("aws-cli.txt",))
 SCANNER = Environment(name="scanner", pythons=("3.11", "3.12"), requirements=("scanner.txt",))
 
 ALL = {
@@ -117,6 +119,7 @@ ALL = {
         PERMISSIONS,
         TOOLS,
         RUNNER,
+        AWS_CLI,
         SCANNER,
     )
 }

@@ -15,6 +15,7 @@ from tests.tools.checks import LEGS
 from tests.tools.environments import (
     ANSIBLE12,
     ANSIBLE14,
+    AWS_CLI,
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,
@@ -40,6 +41,12 @@ def simulation(arguments: Sequence[str]) -> int:
 
 def second_run(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.second_run", arguments)
+
+
+def comparison(arguments: Sequence[str]) -> int:
+    environments.ensure(AWS_CLI)
+    variables = {"AMISTORE_AWS_CLI": str(AWS_CLI.program("aws").parent)}
+    return _python(_any_leg(), "tests.benchmarks.comparison", arguments, variables)
 
 
 def scan(arguments: Sequence[str]) -> int:
@@ -74,8 +81,14 @@ def _any_leg() -> Environment:
     return ANSIBLE12
 
 
-def _python(leg: Environment, module: str, arguments: Sequence[str]) -> int:
+def _python(
+    leg: Environment,
+    module: str,
+    arguments: Sequence[str],
+    more_variables: Mapping[str, str] | None = None,
+) -> int:
     variables = surroundings.for_ansible(leg) | surroundings.for_pytest()
+    variables |= more_variables or {}
     return _watch(leg.python, ["-m", module, *arguments], variables)
 
 
