@@ -180,6 +180,11 @@ def is_forbidden(error: BaseException) -> bool:
     )
 
 
+def refuses_caller(error: BaseException) -> bool:
+    """Tell whether AWS refused the credentials themselves, so that no other call can succeed."""
+    return error_code(error) in CREDENTIAL_CODES
+
+
 def is_transient(error: AnsibleAWSError) -> bool:
     """Tell whether the same call may work a little later: throttling, a server fault, a lost
     connection.

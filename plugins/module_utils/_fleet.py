@@ -31,6 +31,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_transient,
     may_have_happened,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     FIRST_SURVEY_INTERVAL,
@@ -334,6 +335,8 @@ class Fleet(t.Generic[E]):
         try:
             return self._operation.start(entry)
         except AnsibleAWSError as error:
+            if refuses_caller(error):
+                raise
             if is_transient(error):
                 self._rate.back_off(self._clock.now())
                 entry.phase = Phase.UNSURE

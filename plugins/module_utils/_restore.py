@@ -25,6 +25,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_forbidden,
     is_transient,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import (
@@ -327,6 +328,8 @@ class RestoreOperation:
             self._name(entry)
             entry.stored = stored
         except AnsibleAWSError as error:
+            if refuses_caller(error):
+                raise
             entry.reason = error_text(error)
             if not is_transient(error):
                 entry.fail(entry.reason)
@@ -613,6 +616,9 @@ class RestoreOperation:
             self._bring_tags(entry, image)
         except AnsibleAWSError as error:
             entry.fail(f"it is restored as {image.image_id}, but: {error_text(error)}")
+            if refuses_caller(error):
+                entry.phase = Phase.RUNNING
+                raise
             if is_transient(error) and not self.options.check_mode:
                 # The next look tries again.
                 entry.phase = Phase.RUNNING

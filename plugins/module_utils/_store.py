@@ -20,6 +20,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_forbidden,
     is_transient,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
@@ -655,6 +656,9 @@ class StoreOperation:
                 self._write_changed(entry, manifest)
         except AnsibleAWSError as error:
             entry.fail(f"it is stored as {self.bucket.url(entry.key)}, but: {error_text(error)}")
+            if refuses_caller(error):
+                entry.phase = Phase.RUNNING
+                raise
             if is_transient(error) and not self.options.check_mode:
                 # The next look tries again.
                 entry.phase = Phase.RUNNING

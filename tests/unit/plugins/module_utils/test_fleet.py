@@ -17,6 +17,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     Answer,
     Reply,
+    error_code,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import (
     RETRY_AFTER_REFUSAL,
@@ -210,6 +211,14 @@ def test_refused_credentials_end_the_run_and_leave_the_others_as_they_are() -> N
     with pytest.raises(AmiStoreError, match="no longer accepts the credentials: ExpiredToken"):
         run.go()
     assert run.phases() == [Phase.RUNNING, Phase.FAILED, Phase.READY]
+
+
+def test_credentials_refused_before_a_create_request_end_the_run_as_well() -> None:
+    run = run_of("a", "b", answers={"a": [aws_error("RequestExpired")]})
+    with pytest.raises(AmiStoreError) as raised:
+        run.go()
+    assert error_code(raised.value) == "RequestExpired"
+    assert run.phases() == [Phase.READY, Phase.READY]
 
 
 def test_a_request_that_could_not_be_made_fails_its_entry() -> None:
