@@ -54,6 +54,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
     FAILED,
     IN_PROGRESS,
     MAX_IDS_PER_CALL,
+    PacedClient,
     StoreTask,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
@@ -422,24 +423,14 @@ class StoreOperation:
         return {task.image_id: task for task in reversed(self._in_progress)}
 
     def _list_tasks(self, states: t.Collection[str], bucket: str | None = None) -> list[StoreTask]:
-        self._await_describe()
-        return _store_tasks.list_tasks(self.ec2, states, bucket)
+        return _store_tasks.list_tasks(self._paced, states, bucket)
 
     def _newest_tasks(self, image_ids: t.Sequence[str]) -> dict[str, StoreTask]:
-        newest: dict[str, StoreTask] = {}
-        for start in range(0, len(image_ids), MAX_IDS_PER_CALL):
-            self._await_describe()
-            newest |= _store_tasks.newest_tasks(
-                self.ec2, image_ids[start : start + MAX_IDS_PER_CALL]
-            )
-        return newest
+        return _store_tasks.newest_tasks(self._paced, image_ids)
 
-    def _await_describe(self) -> None:
-        """Stay within the rate of DescribeStoreImageTasks."""
-        delay = self._describe_rate.delay(self.clock.now())
-        if delay > 0.0:
-            self.clock.sleep(delay)
-        self._describe_rate.spend(self.clock.now())
+    @property
+    def _paced(self) -> PacedClient:
+        return PacedClient(self.ec2_once, self._describe_rate, self.clock)
 
     def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
         unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
