@@ -576,7 +576,11 @@ class StoreOperation:
         record.
         """
         self.look(entries)
-        open_entries = [entry for entry in entries if entry.phase is Phase.RUNNING]
+        open_entries = [
+            entry
+            for entry in entries
+            if entry.phase is Phase.RUNNING and entry.presence is not Presence.THERE
+        ]
         newest = self._newest_tasks([entry.image_id for entry in open_entries])
         hidden = []
         for entry in open_entries:

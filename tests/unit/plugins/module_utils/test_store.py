@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
@@ -633,6 +633,36 @@ def test_completed_without_an_object_is_believed_when_said_twice(
     assert entry.phase is Phase.FAILED
     assert f"AWS calls the store task Completed, but s3://{BUCKET}/{KEY} is not" in entry.reason
     assert shown(entry)["state"] == "NotStarted"
+
+
+def test_completed_with_an_object_whose_tags_cannot_be_read_yet_goes_on(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(tags={"Team": "web"})
+    entry = storing.started()
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    cloud.objects[KEY] = Thing()
+    cloud.denials["GetObjectTagging"] = Refusal("InternalError", "wait", 500)
+    for _survey in range(3):
+        storing.survey(entry)
+        assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "Completed")
+    del cloud.denials["GetObjectTagging"]
+    storing.survey(entry)
+    assert entry.phase is Phase.DONE
+
+
+def test_refused_credentials_at_the_end_leave_the_stored_image_to_the_next_run(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(tags={"Team": "web"})
+    entry = storing.started()
+    cloud.objects[KEY] = Thing()
+    cloud.denials["GetObjectTagging"] = Refusal("ExpiredToken", "too old")
+    with pytest.raises(AmiStoreError, match="read the tags"):
+        storing.look(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "Completed")
 
 
 def test_a_task_that_only_its_own_record_shows_in_progress_goes_on(
