@@ -501,6 +501,8 @@ class StoreOperation:
 
     def start(self, entry: StoreEntry) -> Reply:
         """Send CreateStoreImageTask; describe an accepted one in the manifest at once."""
+        if any(task.image_id == entry.image_id for task in self._in_progress):
+            return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
         if not entry.older_tasks_known:
             self._see_older_tasks(entry)
         reply = self._create(entry)
