@@ -264,6 +264,8 @@ class RestoreOperation:
     _holders: list[Image] = field(default_factory=list)
     """The AMIs of the wanted names when last observed."""
     _starts_told: set[str] = field(default_factory=set)
+    _requested: set[str] = field(default_factory=set)
+    """The names that this run has sent create requests for."""
     _own_ids: set[str] = field(default_factory=set)
     """The AMIs that this run restores or follows."""
     _encrypts: bool | None = None
@@ -287,9 +289,10 @@ class RestoreOperation:
         """Return when the restores were started that are shown, of those not told of before."""
         fresh = {
             image.image_id: image.created
-            for image in (*self._foreign, *self._holders)
+            for image in (*self._pending, *self._holders)
             if LOCATION_TAG in image.tags
-            and image.image_id not in self._starts_told | self._own_ids
+            and image.image_id not in self._starts_told
+            and image.name not in self._requested
         }
         self._starts_told |= fresh.keys()
         return [created for created in fresh.values() if created]
@@ -478,6 +481,7 @@ class RestoreOperation:
             )
         if entry.failed_image is not None:
             self._remove_failed(entry, entry.failed_image)
+        self._requested.add(t.cast(str, entry.name))
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.image_id = reply.text

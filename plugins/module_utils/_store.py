@@ -303,6 +303,8 @@ class StoreOperation:
     warnings: list[str] = field(default_factory=list)
     _in_progress: list[StoreTask] = field(default_factory=list)
     """The tasks of the account, when last seen."""
+    _requested: set[tuple[str, str]] = field(default_factory=set)
+    """The buckets and keys that this run has sent create requests for."""
     _own_keys: set[str] = field(default_factory=set)
     """The keys of the tasks that this run started or attached to."""
     _sizes: dict[str, int] = field(default_factory=dict)
@@ -348,8 +350,9 @@ class StoreOperation:
         """Return when the tasks in progress were started, of those not told of before."""
         fresh = {
             (task.image_id, task.start_time): task
-            for task in self._foreign
+            for task in self._in_progress
             if (task.image_id, task.start_time) not in self._starts_told
+            and (task.bucket, task.object_key) not in self._requested
         }
         self._starts_told |= fresh.keys()
         return [task.start_time for task in fresh.values()]
@@ -505,6 +508,7 @@ class StoreOperation:
             return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
         if not entry.older_tasks_known:
             self._see_older_tasks(entry)
+        self._requested.add((self.bucket.name, entry.key))
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.key = reply.text

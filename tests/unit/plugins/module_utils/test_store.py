@@ -867,6 +867,42 @@ def test_already_exists_without_our_key_is_an_error(storing: Storing, cloud: Clo
     assert "under another key" in entry.reason
 
 
+# What counts for the request rate
+
+
+def test_what_an_earlier_run_has_started_is_told_once(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_task(WEB, key=KEY, minutes=2)
+    cloud.add_task(DB, bucket="another-bucket", minutes=1)
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.RUNNING
+    minutes = [NOON + timedelta(minutes=each) for each in (1, 2)]
+    assert sorted(storing.operation.starts_seen()) == minutes
+    assert storing.operation.starts_seen() == []
+
+
+def test_what_this_run_has_started_is_not_told(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    assert storing.operation.starts_seen() == []
+
+
+# What others do meanwhile
+
+
+def test_an_ami_that_others_have_begun_to_store_meanwhile_is_not_requested(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    (entry,) = storing.observe()
+    cloud.add_task(WEB, bucket="another-bucket")
+    storing.operation.survey([entry])
+    assert storing.operation.start(entry).answer is Answer.BUSY
+    assert "CreateStoreImageTask" not in cloud.operations()
+    storing.operation.observe([entry])
+    assert entry.phase is Phase.HELD
+
+
 # An answer that got lost
 
 
