@@ -27,7 +27,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     check = commands.add_parser("check", help="run checks; without names, all of them")
     check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
     check.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    for name in ("bench-second-run", "bench-simulation", "demo", "fleet", "release-notes", "scan"):
+    for name in (
+        "bench-second-run",
+        "bench-simulation",
+        "campaign",
+        "demo",
+        "fleet",
+        "release-notes",
+        "scan",
+    ):
         program = commands.add_parser(name, help=f"run the {name}")
         program.add_argument("arguments", nargs="*")
     integration = commands.add_parser("integration", help="run integration targets")
@@ -106,6 +114,8 @@ def main(arguments: Sequence[str]) -> int:
             return programs.second_run(chosen.arguments)
         case "bench-simulation":
             return programs.simulation(chosen.arguments)
+        case "campaign":
+            return programs.campaign(chosen.arguments)
         case "demo":
             return programs.demo(chosen.arguments)
         case "fleet":

@@ -42,6 +42,10 @@ def second_run(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.second_run", arguments)
 
 
+def campaign(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.campaign", arguments)
+
+
 def scan(arguments: Sequence[str]) -> int:
     environments.ensure(SCANNER)
     return _python(_any_leg(), "tests.scanner", arguments)
