@@ -189,15 +189,15 @@ class CampaignAws(FakeAws):
         if rate is None or self.create != "CreateStoreImageTask":
             # EC2 tells no more than the second in which an AMI was registered.
             return
-        filling = rate.bucket / rate.refill
-        unknown = [
-            grant
+        since = process.began - rate.bucket / rate.refill
+        granted = Counter(
+            round(grant.moment, 3)
             for grant in self.granted
-            if grant.moment > process.began - filling
-            and grant.process is not process
-            and round(grant.moment, 3) not in process.knowledge.starts_shown
-        ]
-        if not unknown:
+            if grant.moment > since and grant.process is not process
+        )
+        # Some that come at the same moment may be refused, and none of these is shown.
+        known = Counter(moment for _image_id, moment in process.knowledge.starts_shown)
+        if granted <= known:
             raise Broken("a create request was throttled, though every earlier one was in sight")
 
     def _check_session(self, operation: str, service: str) -> None:
@@ -374,9 +374,9 @@ class WatchedEc2(Ec2):
             self.aws.happens(Trouble.EMPTY_PAGE)
         if {"Name": "task-state", "Values": ["InProgress"]} in params.get("Filters", ()):
             self._knowledge.see_tasks(ids, first="NextToken" not in params, last=not more)
-            starts = (record["TaskStartTime"] for record in answer["StoreImageTaskResults"])
             self._knowledge.starts_shown |= {
-                round((start - EPOCH).total_seconds(), 3) for start in starts
+                (record["AmiId"], round((record["TaskStartTime"] - EPOCH).total_seconds(), 3))
+                for record in answer["StoreImageTaskResults"]
             }
         return answer
 

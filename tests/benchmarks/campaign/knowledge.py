@@ -38,8 +38,8 @@ class Knowledge:
     accepted: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
     """What AWS has begun at its requests, also where the answer got lost."""
-    starts_shown: set[float] = field(default_factory=set)
-    """When AWS had begun what it was shown, as far as that was still going on."""
+    starts_shown: set[tuple[str, float]] = field(default_factory=set)
+    """The AMIs that it was shown to be stored, and since when."""
     own: list[Work] = field(default_factory=list)
     _pages: set[str] = field(default_factory=set)
 

@@ -170,7 +170,7 @@ def _others(chance: random.Random, restoring: bool, limits: Limits, numbers: ran
 def _other(chance: random.Random, deed: Deed, limits: Limits, numbers: range) -> Other:
     moment = chance.choice((0.0, chance.uniform(0.1, 5.0), chance.uniform(5.0, 600.0)))
     if deed is Deed.CREATE:
-        gib = chance.randint(1, max(1, limits.in_flight // 3))
+        gib = chance.randint(1, limits.in_flight // chance.choice((1, 3)))
         return Other(moment, deed, chance.randint(1, limits.create_rate.burst), gib)
     if deed is Deed.DESCRIBE:
         return Other(moment, deed, chance.randint(1, 60))
