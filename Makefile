@@ -108,6 +108,10 @@ bench-simulation: python ## fleets in virtual time against the least time that A
 bench-second-run: python ## time the task that finds a thousand AMIs stored already: OPTIONS=
 	@$(TOOLS) bench-second-run -- $(OPTIONS)
 
+.PHONY: campaign
+campaign: python ## thousands of runs under faults in virtual time: OPTIONS="--seed 7" tells one
+	@$(TOOLS) campaign -- $(OPTIONS)
+
 .PHONY: scan
 scan: python ## scan a bucket of the role with Prowler, which takes 1.4 GB to install
 	@$(TOOLS) scan

@@ -12,10 +12,16 @@ import typing as t
 from dataclasses import dataclass
 from enum import Enum
 
+NO_ANSWER: tuple[type[Exception], ...] = ()
+"""What botocore raises when no answer came, be it that the request was never received."""
+
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.parsers import ResponseParserError
+
+    # An answer that cannot be read, such as a proxy's page, is none of AWS's.
+    NO_ANSWER = (HTTPClientError, NoConnectionError, ResponseParserError)
 
 from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
@@ -180,6 +186,11 @@ def is_forbidden(error: BaseException) -> bool:
     )
 
 
+def refuses_caller(error: BaseException) -> bool:
+    """Tell whether AWS refused the credentials themselves, so that no other call can succeed."""
+    return error_code(error) in CREDENTIAL_CODES
+
+
 def is_transient(error: AnsibleAWSError) -> bool:
     """Tell whether the same call may work a little later: throttling, a server fault, a lost
     connection.
@@ -191,9 +202,7 @@ def is_transient(error: AnsibleAWSError) -> bool:
 
 
 def _is_lost(error: AnsibleAWSError) -> bool:
-    """Tell whether no answer came, be it that the request was never received."""
-    # An answer that cannot be read, such as a proxy's page, is none of AWS's.
-    return isinstance(error.exception, (HTTPClientError, NoConnectionError, ResponseParserError))
+    return isinstance(error.exception, NO_ANSWER)
 
 
 def may_have_happened(error: AnsibleAWSError) -> bool:

@@ -31,6 +31,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_transient,
     may_have_happened,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     FIRST_SURVEY_INTERVAL,
@@ -52,6 +53,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._start_order import (
 )
 
 RETRY_AFTER_REFUSAL = 60.0
+# For how long a look may not show what AWS has just begun.
+LONGEST_UNSEEN = 60.0
 SHORTEST_PAUSE = 0.05
 
 
@@ -87,6 +90,8 @@ class Entry:
     refusal: str = ""
     """AWS's words of the last refusal whose cause is unknown."""
     started_at: float = 0.0
+    may_run_until: float = 0.0
+    """Until then AWS may be at work on it though nothing shows it."""
 
     @property
     def open(self) -> bool:
@@ -282,12 +287,12 @@ class Fleet(t.Generic[E]):
             return chosen
         # Those that AWS put off come last: their retries must not use up the rate of the others.
         due = [entry for entry in ready if 0.0 < entry.not_before <= now]
-        fitting = [entry for entry in due if entry.size <= room]
+        fitting = [entry for entry in due if self._fits(entry, room, now)]
         return min(fitting, key=lambda entry: entry.not_before, default=None)
 
     def _choose(self, ready: t.Sequence[E], room: float, now: float) -> E | None:
         """Return the one of these that the order of starts has for the room that there is."""
-        fitting = [entry for entry in ready if entry.size <= room]
+        fitting = [entry for entry in ready if self._fits(entry, room, now)]
         if not fitting:
             return None
         queue = Queue(
@@ -304,9 +309,24 @@ class Fleet(t.Generic[E]):
 
     def _load(self) -> tuple[int, bool]:
         """Return the GiB in flight as far as known, and whether anything is."""
-        running = self._with(Phase.RUNNING)
+        now = self._clock.now()
+        running = [
+            entry
+            for entry in self._entries
+            if entry.phase is Phase.RUNNING or self._may_run(entry, now)
+        ]
         foreign = self._operation.foreign_size
         return sum(entry.size for entry in running) + foreign, bool(running or foreign)
+
+    def _may_run(self, entry: E, now: float) -> bool:
+        """Tell whether AWS may have executed its request, though no look has shown it."""
+        if entry.phase is Phase.UNSURE:
+            return entry.may_run_until > 0.0
+        return now < entry.may_run_until and entry.phase in (Phase.READY, Phase.HELD)
+
+    def _fits(self, entry: E, room: float, now: float) -> bool:
+        """Tell whether there is room; what may be running takes the room that it has already."""
+        return entry.size <= room or now < entry.may_run_until
 
     def _room(self) -> float:
         return free_room(self._limits, *self._load())
@@ -339,6 +359,8 @@ class Fleet(t.Generic[E]):
         try:
             return self._operation.start(entry)
         except AnsibleAWSError as error:
+            if refuses_caller(error):
+                raise
             if is_transient(error):
                 self._rate.back_off(self._clock.now())
                 entry.phase = Phase.UNSURE
@@ -359,6 +381,8 @@ class Fleet(t.Generic[E]):
             entry.phase = Phase.UNSURE
             entry.exists_said |= reply.answer is Answer.EXISTS
             entry.answer_lost |= reply.answer is Answer.UNCERTAIN
+            if reply.answer in (Answer.UNCERTAIN, Answer.BUSY):
+                entry.may_run_until = now + LONGEST_UNSEEN
             if reply.answer is Answer.UNCERTAIN:
                 self._rate.back_off(now)
             elif reply.answer is Answer.BUSY:
@@ -414,8 +438,8 @@ class Fleet(t.Generic[E]):
 
     def _look_interval(self) -> float:
         """Look often where something waits for an end, be it only the user; else be thrifty."""
-        room, ready = self._room(), self._with(Phase.READY)
-        if ready and all(entry.size <= room for entry in ready):
+        room, ready, now = self._room(), self._with(Phase.READY), self._clock.now()
+        if ready and all(self._fits(entry, room, now) for entry in ready):
             return LONGEST_LOOK_INTERVAL
         return look_interval(self._mean_age())
 
@@ -431,7 +455,9 @@ class Fleet(t.Generic[E]):
             events.append(self._next_look)
         room, free = self._room(), now + self._rate.delay(now)
         may_start = [
-            max(free, entry.not_before) for entry in self._with(Phase.READY) if entry.size <= room
+            max(free, entry.not_before)
+            for entry in self._with(Phase.READY)
+            if self._fits(entry, room, now)
         ]
         return max(min(events + may_start) - now, SHORTEST_PAUSE)
 

@@ -25,6 +25,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_forbidden,
     is_transient,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import (
@@ -263,6 +264,8 @@ class RestoreOperation:
     _holders: list[Image] = field(default_factory=list)
     """The AMIs of the wanted names when last observed."""
     _starts_told: set[str] = field(default_factory=set)
+    _requested: set[str] = field(default_factory=set)
+    """The names that this run has sent create requests for."""
     _own_ids: set[str] = field(default_factory=set)
     """The AMIs that this run restores or follows."""
     _encrypts: bool | None = None
@@ -286,9 +289,10 @@ class RestoreOperation:
         """Return when the restores were started that are shown, of those not told of before."""
         fresh = {
             image.image_id: image.created
-            for image in (*self._foreign, *self._holders)
+            for image in (*self._pending, *self._holders)
             if LOCATION_TAG in image.tags
-            and image.image_id not in self._starts_told | self._own_ids
+            and image.image_id not in self._starts_told
+            and image.name not in self._requested
         }
         self._starts_told |= fresh.keys()
         return [created for created in fresh.values() if created]
@@ -327,6 +331,8 @@ class RestoreOperation:
             self._name(entry)
             entry.stored = stored
         except AnsibleAWSError as error:
+            if refuses_caller(error):
+                raise
             entry.reason = error_text(error)
             if not is_transient(error):
                 entry.fail(entry.reason)
@@ -475,6 +481,7 @@ class RestoreOperation:
             )
         if entry.failed_image is not None:
             self._remove_failed(entry, entry.failed_image)
+        self._requested.add(t.cast(str, entry.name))
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.image_id = reply.text
@@ -613,6 +620,9 @@ class RestoreOperation:
             self._bring_tags(entry, image)
         except AnsibleAWSError as error:
             entry.fail(f"it is restored as {image.image_id}, but: {error_text(error)}")
+            if refuses_caller(error):
+                entry.phase = Phase.RUNNING
+                raise
             if is_transient(error) and not self.options.check_mode:
                 # The next look tries again.
                 entry.phase = Phase.RUNNING

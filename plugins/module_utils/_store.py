@@ -20,6 +20,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
     is_forbidden,
     is_transient,
+    refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
@@ -53,6 +54,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
     FAILED,
     IN_PROGRESS,
     MAX_IDS_PER_CALL,
+    PacedClient,
     StoreTask,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
@@ -309,6 +311,8 @@ class StoreOperation:
     warnings: list[str] = field(default_factory=list)
     _in_progress: list[StoreTask] = field(default_factory=list)
     """The tasks of the account, when last seen."""
+    _requested: set[tuple[str, str]] = field(default_factory=set)
+    """The buckets and keys that this run has sent create requests for."""
     _own_keys: set[str] = field(default_factory=set)
     """The keys of the tasks that this run started or attached to."""
     _sizes: dict[str, int] = field(default_factory=dict)
@@ -354,8 +358,9 @@ class StoreOperation:
         """Return when the tasks in progress were started, of those not told of before."""
         fresh = {
             (task.image_id, task.start_time): task
-            for task in self._foreign
+            for task in self._in_progress
             if (task.image_id, task.start_time) not in self._starts_told
+            and (task.bucket, task.object_key) not in self._requested
         }
         self._starts_told |= fresh.keys()
         return [task.start_time for task in fresh.values()]
@@ -429,24 +434,14 @@ class StoreOperation:
         return {task.image_id: task for task in reversed(self._in_progress)}
 
     def _list_tasks(self, states: t.Collection[str], bucket: str | None = None) -> list[StoreTask]:
-        self._await_describe()
-        return _store_tasks.list_tasks(self.ec2, states, bucket)
+        return _store_tasks.list_tasks(self._paced, states, bucket)
 
     def _newest_tasks(self, image_ids: t.Sequence[str]) -> dict[str, StoreTask]:
-        newest: dict[str, StoreTask] = {}
-        for start in range(0, len(image_ids), MAX_IDS_PER_CALL):
-            self._await_describe()
-            newest |= _store_tasks.newest_tasks(
-                self.ec2, image_ids[start : start + MAX_IDS_PER_CALL]
-            )
-        return newest
+        return _store_tasks.newest_tasks(self._paced, image_ids)
 
-    def _await_describe(self) -> None:
-        """Stay within the rate of DescribeStoreImageTasks."""
-        delay = self._describe_rate.delay(self.clock.now())
-        if delay > 0.0:
-            self.clock.sleep(delay)
-        self._describe_rate.spend(self.clock.now())
+    @property
+    def _paced(self) -> PacedClient:
+        return PacedClient(self.ec2_once, self._describe_rate, self.clock)
 
     def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
         unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
@@ -516,13 +511,16 @@ class StoreOperation:
         return ""
 
     def start(self, entry: StoreEntry) -> Reply | None:
-        """Send CreateStoreImageTask, unless a store has ended meanwhile; describe an accepted one
-        in the manifest at once.
+        """Send CreateStoreImageTask, unless a store has begun or ended meanwhile; describe an
+        accepted one in the manifest at once.
         """
+        if any(task.image_id == entry.image_id for task in self._in_progress):
+            return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
         if not entry.older_tasks_known:
             self._see_older_tasks(entry)
         if entry.newest and self._has_ended(entry, entry.newest):
             return None
+        self._requested.add((self.bucket.name, entry.key))
         reply = self._create(entry)
         if reply.answer is Answer.ACCEPTED:
             entry.key = reply.text
@@ -610,7 +608,11 @@ class StoreOperation:
         record.
         """
         self.look(entries)
-        open_entries = [entry for entry in entries if entry.phase is Phase.RUNNING]
+        open_entries = [
+            entry
+            for entry in entries
+            if entry.phase is Phase.RUNNING and entry.presence is not Presence.THERE
+        ]
         newest = self._newest_tasks([entry.image_id for entry in open_entries])
         hidden = []
         for entry in open_entries:
@@ -681,6 +683,9 @@ class StoreOperation:
                 self._write_changed(entry, manifest)
         except AnsibleAWSError as error:
             entry.fail(f"it is stored as {self.bucket.url(entry.key)}, but: {error_text(error)}")
+            if refuses_caller(error):
+                entry.phase = Phase.RUNNING
+                raise
             if is_transient(error) and not self.options.check_mode:
                 # The next look tries again.
                 entry.phase = Phase.RUNNING

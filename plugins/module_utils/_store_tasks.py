@@ -15,16 +15,21 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 )
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    NO_ANSWER,
     AmiStoreError,
     Reply,
     call_aws,
     error_code,
     send_create,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock, TokenBucket
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeStoreImageTasks.html
 MAX_IDS_PER_CALL = 20
 PAGE_SIZE = 200
+
+# As often as botocore sends a request whose answer gets lost.
+ATTEMPTS = 5
 
 IN_PROGRESS = "InProgress"
 FAILED = "Failed"
@@ -59,6 +64,35 @@ class StoreTask:
             progress_percentage=item.get("ProgressPercentage"),
             failure_reason=item.get("StoreTaskFailureReason") or "",
         )
+
+
+@dataclass(frozen=True)
+class PacedClient:
+    """Asks for store tasks within the rate that AWS allows; every page and every attempt counts.
+
+    :param client: one that does not retry by itself.
+    """
+
+    client: t.Any
+    rate: TokenBucket
+    clock: Clock
+
+    def describe_store_image_tasks(self, **params: t.Any) -> dict[str, t.Any]:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._send(params)
+            except NO_ANSWER:
+                self.clock.sleep(2.0**attempt)
+        return self._send(params)
+
+    def _send(self, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        delay = self.rate.delay(self.clock.now())
+        if delay > 0.0:
+            self.clock.sleep(delay)
+        try:
+            return t.cast("dict[str, t.Any]", self.client.describe_store_image_tasks(**params))
+        finally:
+            self.rate.spend(self.clock.now())
 
 
 def start_store_task(

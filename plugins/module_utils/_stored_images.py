@@ -22,6 +22,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     call_aws,
     error_code,
     is_forbidden,
+    refuses_caller,
 )
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html: these need
@@ -172,6 +173,8 @@ class Bucket:
             if is_forbidden(error):
                 self._refuse_unless_missing(key, error)
                 return None
+            if error_code(error) == "400":
+                self._raise_reason(key)
             raise
         if "ETag" not in answer:
             raise AmiStoreError(f"The answer for {self.url(key)} has no ETag, so it is not S3's")
@@ -220,6 +223,14 @@ class Bucket:
         )
         error.seen = seen
         raise error from refusal
+
+    def _raise_reason(self, key: str) -> None:
+        """Raise that S3 refuses the credentials, which it does not tell in its answer to a HEAD."""
+        try:
+            self._list_one(key)
+        except AmiStoreError as error:
+            if refuses_caller(error):
+                raise
 
     def _list_one(self, key: str) -> StoredObject | None:
         # In key order, the key itself comes before all that begin with it.

@@ -22,6 +22,7 @@ PROGRAMS = (
     "bench",
     "bench-second-run",
     "bench-simulation",
+    "campaign",
     "demo",
     "fleet",
     "release-notes",
@@ -118,6 +119,8 @@ def main(arguments: Sequence[str]) -> int:
             return programs.second_run(chosen.arguments)
         case "bench-simulation":
             return programs.simulation(chosen.arguments)
+        case "campaign":
+            return programs.campaign(chosen.arguments)
         case "demo":
             return programs.demo(chosen.arguments)
         case "fleet":

@@ -49,6 +49,10 @@ def comparison(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.comparison", arguments, variables)
 
 
+def campaign(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.campaign", arguments)
+
+
 def scan(arguments: Sequence[str]) -> int:
     environments.ensure(SCANNER)
     return _python(_any_leg(), "tests.scanner", arguments)

@@ -17,6 +17,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     Answer,
     Reply,
+    error_code,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import (
     RETRY_AFTER_REFUSAL,
@@ -210,6 +211,14 @@ def test_refused_credentials_end_the_run_and_leave_the_others_as_they_are() -> N
     with pytest.raises(AmiStoreError, match="no longer accepts the credentials: ExpiredToken"):
         run.go()
     assert run.phases() == [Phase.RUNNING, Phase.FAILED, Phase.READY]
+
+
+def test_credentials_refused_before_a_create_request_end_the_run_as_well() -> None:
+    run = run_of("a", "b", answers={"a": [aws_error("RequestExpired")]})
+    with pytest.raises(AmiStoreError) as raised:
+        run.go()
+    assert error_code(raised.value) == "RequestExpired"
+    assert run.phases() == [Phase.READY, Phase.READY]
 
 
 def test_a_request_that_could_not_be_made_fails_its_entry() -> None:
@@ -465,6 +474,45 @@ def test_a_new_look_that_fails_is_repeated_before_anything_is_sent() -> None:
     assert run.phases() == [Phase.DONE]
     assert len(run.script.observed) == 6
     assert run.script.moments("a")[1] == pytest.approx(run.script.observed[-1][0], abs=0.1)
+
+
+# What AWS may have begun though no look shows it
+
+
+def run_of_two_sizes(**script: Any) -> Run:
+    """Room for either, not for both."""
+    run = run_of("a", "b", **script)
+    run.entries[0].size, run.entries[1].size = 8, 6
+    run.limits = Limits(Rate(50, 10.0), in_flight=10)
+    return run
+
+
+def test_what_may_have_begun_counts_as_in_flight() -> None:
+    run = run_of_two_sizes(answers={"a": [BUSY]}).go()
+    assert run.phases() == [Phase.DONE] * 2
+    assert run.script.moments("a") == [0.0, pytest.approx(30.0, abs=1.0)]
+    [moment] = run.script.moments("b")
+    assert moment >= run.script.moments("a")[1] + run.script.duration
+
+
+def test_what_no_look_shows_for_long_has_not_begun() -> None:
+    run = run_of_two_sizes(
+        answers={"a": [BUSY]},
+        decisions={"a": [Phase.READY, Phase.HELD]},
+        foreign=lambda now: int(now < 500.0),
+    ).go()
+    assert run.phases() == [Phase.DONE] * 2
+    [moment] = run.script.moments("b")
+    assert 60.0 <= moment <= 100.0
+
+
+def test_what_cannot_be_looked_at_counts_until_it_can() -> None:
+    errors = [None, *[lost_connection()] * 20]
+    run = run_of_two_sizes(answers={"a": [LOST]}, observe_errors=errors).go()
+    assert run.phases() == [Phase.DONE] * 2
+    seen = run.script.observed[-1][0]
+    assert seen > 60.0
+    assert min(run.script.moments("b")) >= seen
 
 
 # What counts as a change

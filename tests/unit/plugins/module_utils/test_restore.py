@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
 from ansible_collections.amistore.aws.plugins.module_utils._restore import (
@@ -29,6 +30,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
 from tests.unit.cloud import (
     ACCOUNT,
     BUCKET,
+    NOON,
     Cloud,
     Refusal,
     Thing,
@@ -707,6 +709,48 @@ def test_a_refused_start_after_a_removal_still_counts_as_a_change(
     assert entry.changed
     assert restoring.operation.start(entry).answer is Answer.FAILED
     assert cloud.operations().count("DeregisterImage") == 1
+
+
+# What counts for the request rate
+
+
+def test_what_an_earlier_run_has_started_is_told_once(restoring: Restoring, cloud: Cloud) -> None:
+    add_holder(cloud, "pending")["CreationDate"] = "2026-05-01T12:02:00.000Z"
+    assert restoring.observe().phase is Phase.RUNNING
+    assert restoring.operation.starts_seen() == [NOON + timedelta(minutes=2)]
+    assert restoring.operation.starts_seen() == []
+
+
+def test_what_this_run_has_started_is_not_told(restoring: Restoring, cloud: Cloud) -> None:
+    entry = restoring.started()
+    for image in cloud.images.values():
+        image["CreationDate"] = "2026-05-01T12:02:00.000Z"
+    restoring.operation.survey([entry])
+    assert restoring.operation.starts_seen() == []
+
+
+# Credentials that AWS accepts no longer
+
+
+def test_refused_credentials_fail_no_stored_image(restoring: Restoring, cloud: Cloud) -> None:
+    cloud.denials["HeadObject"] = Refusal("400", "Bad Request")
+    cloud.denials["ListObjectsV2"] = Refusal("ExpiredToken", "The provided token has expired.")
+    entry = RestoreEntry(KEY, object_key=KEY, name="web")
+    with pytest.raises(AmiStoreError):
+        restoring.operation.observe([entry])
+    assert entry.phase is Phase.UNSURE
+
+
+def test_refused_credentials_at_the_end_leave_the_ami_to_the_next_run(
+    restoring: Restoring, cloud: Cloud
+) -> None:
+    entry = restoring.started(tags={"Team": "web"})
+    [image] = cloud.images.values()
+    image["State"], image["Tags"] = "available", []
+    cloud.denials["CreateTags"] = Refusal("RequestExpired", "Request has expired.")
+    with pytest.raises(AmiStoreError):
+        restoring.look(entry)
+    assert entry.phase is Phase.RUNNING
 
 
 # An answer that got lost

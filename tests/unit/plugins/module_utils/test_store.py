@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import Answer
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Origin
@@ -672,6 +672,36 @@ def test_completed_without_an_object_is_believed_when_said_twice(
     assert shown(entry)["state"] == "NotStarted"
 
 
+def test_completed_with_an_object_whose_tags_cannot_be_read_yet_goes_on(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(tags={"Team": "web"})
+    entry = storing.started()
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    cloud.objects[KEY] = Thing()
+    cloud.denials["GetObjectTagging"] = Refusal("InternalError", "wait", 500)
+    for _survey in range(3):
+        storing.survey(entry)
+        assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "Completed")
+    del cloud.denials["GetObjectTagging"]
+    storing.survey(entry)
+    assert entry.phase is Phase.DONE
+
+
+def test_refused_credentials_at_the_end_leave_the_stored_image_to_the_next_run(
+    storing_with: StoringWith, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing = storing_with(tags={"Team": "web"})
+    entry = storing.started()
+    cloud.objects[KEY] = Thing()
+    cloud.denials["GetObjectTagging"] = Refusal("ExpiredToken", "too old")
+    with pytest.raises(AmiStoreError, match="read the tags"):
+        storing.look(entry)
+    assert (entry.phase, shown(entry)["state"]) == (Phase.RUNNING, "Completed")
+
+
 def test_a_task_that_only_its_own_record_shows_in_progress_goes_on(
     storing: Storing, cloud: Cloud
 ) -> None:
@@ -872,6 +902,42 @@ def test_already_exists_without_our_key_is_an_error(storing: Storing, cloud: Clo
     storing.operation.observe([entry])
     assert entry.phase is Phase.FAILED
     assert "under another key" in entry.reason
+
+
+# What counts for the request rate
+
+
+def test_what_an_earlier_run_has_started_is_told_once(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_task(WEB, key=KEY, minutes=2)
+    cloud.add_task(DB, bucket="another-bucket", minutes=1)
+    (entry,) = storing.observe()
+    assert entry.phase is Phase.RUNNING
+    minutes = [NOON + timedelta(minutes=each) for each in (1, 2)]
+    assert sorted(storing.operation.starts_seen()) == minutes
+    assert storing.operation.starts_seen() == []
+
+
+def test_what_this_run_has_started_is_not_told(storing: Storing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    assert storing.operation.starts_seen() == []
+
+
+# What others do meanwhile
+
+
+def test_an_ami_that_others_have_begun_to_store_meanwhile_is_not_requested(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    (entry,) = storing.observe()
+    cloud.add_task(WEB, bucket="another-bucket")
+    storing.operation.survey([entry])
+    assert storing.operation.start(entry).answer is Answer.BUSY
+    assert "CreateStoreImageTask" not in cloud.operations()
+    storing.operation.observe([entry])
+    assert entry.phase is Phase.HELD
 
 
 # An answer that got lost

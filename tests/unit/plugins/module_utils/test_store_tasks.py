@@ -9,11 +9,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from ansible_collections.amistore.aws.plugins.module_utils import _store_tasks
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
-from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Rate, TokenBucket
+from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
+    PacedClient,
+    StoreTask,
+)
 from tests.unit.cloud import BUCKET, NOON, Cloud, Refusal, forbidden
+from tests.unit.plugins.module_utils.virtual_clock import VirtualClock
 
 WEB, DB = "ami-0abcdef1", "ami-0abcdef2"
 
@@ -183,3 +189,44 @@ def test_any_other_refusal_is_an_error(ec2: Any, cloud: Cloud) -> None:
         _store_tasks.newest_tasks(ec2, [WEB])
     with pytest.raises(AmiStoreError, match="Failed to list the store tasks"):
         _store_tasks.list_tasks(ec2)
+
+
+# Paced
+
+
+class Once:
+    """A client that sends each request once, and loses the connection as often as it is told."""
+
+    def __init__(self, clock: VirtualClock, pages: int = 1, losses: int = 0) -> None:
+        self.clock, self.pages, self.losses = clock, pages, losses
+        self.moments: list[float] = []
+
+    def describe_store_image_tasks(self, **params: Any) -> dict[str, Any]:
+        self.moments.append(self.clock.now())
+        if len(self.moments) <= self.losses:
+            raise ConnectionClosedError(endpoint_url="https://ec2")
+        last = len(self.moments) == self.pages + self.losses
+        return {"StoreImageTaskResults": []} | ({} if last else {"NextToken": "more"})
+
+
+def paced(client: Once) -> PacedClient:
+    return PacedClient(client, TokenBucket(Rate(burst=2, seconds_per_request=2.0)), client.clock)
+
+
+def test_every_page_counts_for_the_request_rate() -> None:
+    client = Once(VirtualClock(), pages=5)
+    _store_tasks.list_tasks(paced(client))
+    assert client.moments == [0.0, 0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_lost_question_is_asked_again_and_counts_as_well() -> None:
+    client = Once(VirtualClock(), losses=4)
+    assert _store_tasks.list_tasks(paced(client)) == []
+    assert client.moments == [0.0, 2.0, 6.0, 14.0, 30.0]
+
+
+def test_a_question_that_is_lost_five_times_is_an_error() -> None:
+    client = Once(VirtualClock(), losses=5)
+    with pytest.raises(AmiStoreError):
+        _store_tasks.list_tasks(paced(client))
+    assert len(client.moments) == 5

@@ -16,6 +16,7 @@ from botocore.response import StreamingBody
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     InputError,
+    error_code,
     is_transient,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
@@ -229,6 +230,16 @@ def test_another_answer_about_an_object_is_an_error(bucket: Bucket, cloud: Cloud
     cloud.denials["HeadObject"] = Refusal("400", "Bad Request")
     with pytest.raises(AmiStoreError, match=f"Failed to look at s3://{BUCKET}/{KEY}"):
         bucket.head(KEY)
+
+
+def test_the_reason_of_a_refused_head_is_asked_for_by_a_listing(
+    bucket: Bucket, cloud: Cloud
+) -> None:
+    cloud.denials["HeadObject"] = Refusal("400", "Bad Request")
+    cloud.denials["ListObjectsV2"] = Refusal("ExpiredToken", "The provided token has expired.")
+    with pytest.raises(AmiStoreError) as raised:
+        bucket.head(KEY)
+    assert error_code(raised.value) == "ExpiredToken"
 
 
 @pytest.mark.parametrize(
