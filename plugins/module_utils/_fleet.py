@@ -87,6 +87,7 @@ class Entry:
     """AWS has refused a create request because the AMI is in the bucket already."""
     not_before: float = 0.0
     refused_at: float | None = None
+    refused_last: float = 0.0
     refusal: str = ""
     """AWS's words of the last refusal whose cause is unknown."""
     started_at: float = 0.0
@@ -376,6 +377,7 @@ class Fleet(t.Generic[E]):
             self._rate.back_off(now)
             entry.not_before = now + RETRY_AFTER_REFUSAL
             entry.refused_at = now if entry.refused_at is None else entry.refused_at
+            entry.refused_last = now
             entry.refusal = reply.text
         else:
             entry.phase = Phase.UNSURE
@@ -409,7 +411,8 @@ class Fleet(t.Generic[E]):
         for entry in self._with(Phase.READY):
             if entry.refused_at is None:
                 continue
-            if now - max(entry.refused_at, self._last_in_flight) >= PATIENCE:
+            # Others that are throttled may have kept it from being tried for long.
+            if entry.refused_last - max(entry.refused_at, self._last_in_flight) >= PATIENCE:
                 entry.fail(entry.refusal)
 
     def _look(self) -> None:

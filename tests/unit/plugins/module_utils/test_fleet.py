@@ -267,7 +267,7 @@ def test_a_refused_entry_starts_when_aws_has_room_again() -> None:
 
 
 def test_the_words_of_a_refusal_outlive_later_answers() -> None:
-    run = run_of("a", answers={"a": [NO_ROOM, *[LOST, THROTTLED] * 500]}).go()
+    run = run_of("a", answers={"a": [NO_ROOM, LOST, THROTTLED] * 500}).go()
     assert run.phases() == [Phase.FAILED]
     assert run.entries[0].reason == NO_ROOM.text
 
@@ -474,6 +474,12 @@ def test_a_new_look_that_fails_is_repeated_before_anything_is_sent() -> None:
     assert run.phases() == [Phase.DONE]
     assert len(run.script.observed) == 6
     assert run.script.moments("a")[1] == pytest.approx(run.script.observed[-1][0], abs=0.1)
+
+
+def test_a_refusal_is_not_final_while_throttling_keeps_it_from_being_tried_again() -> None:
+    run = run_of("a", "b", answers={"a": [NO_ROOM], "b": [THROTTLED] * 16}).go()
+    assert run.phases() == [Phase.DONE] * 2
+    assert run.script.moments("a")[1] > PATIENCE
 
 
 # What AWS may have begun though no look shows it
