@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -110,6 +111,9 @@ class CampaignAws(FakeAws):
         self.process: Process = Idle(self.event_clock)
         self.fired: Counter[Trouble] = Counter()
         self.granted: list[Grant] = []
+        self.crowd: Callable[[int], None] = lambda number: None
+        """Called before a create request arrives, with its number in this account."""
+        self._creates = count(1)
         self.story: list[str] = []
         self.tells = False
 
@@ -165,6 +169,8 @@ class CampaignAws(FakeAws):
 
     def interrupt(self, operation: str) -> Kind | None:
         self.process.requests.moments[operation].append(self.clock.now())
+        if operation == self.create:
+            self.crowd(next(self._creates))
         kind = self.process.weather.strike(operation)
         if kind:
             self.struck.append((operation, kind))

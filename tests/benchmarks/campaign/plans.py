@@ -86,6 +86,8 @@ class Plan:
     strangers: Mapping[int, str]
     """States of AMIs of others that hold the name of a stored image."""
     others: Sequence[Other]
+    crowded: Sequence[int]
+    """At which create requests, counted from 1, others are quicker and take the room."""
     runs: Sequence[RunPlan]
     manifest: bool
     tags: Mapping[str, str] | None
@@ -125,6 +127,7 @@ def draw(seed: int) -> Plan:
         empty_pages=chance.choice((0, 0, 0, 2)),
         strangers=_strangers(chance, numbers) if restoring else {},
         others=_others(chance, restoring, limits, numbers),
+        crowded=chance.choice(((), (), (), (2,), (3, 4))),
         runs=_runs(chance, len(sizes)),
         manifest=chance.random() < 0.8,
         tags=chance.choice(TAGS),

@@ -81,7 +81,14 @@ class Restoring:
             aws.happens(Trouble.NAME_TAKEN)
         for other in plan.others:
             aws.event_clock.at(other.moment, partial(self._act, aws, other))
+        aws.crowd = partial(self._crowd, aws)
         return aws
+
+    def _crowd(self, aws: CampaignAws, number: int) -> None:
+        """Let others take all the room that there is."""
+        if number in self.plan.crowded:
+            room = self.plan.limits.in_flight - aws.restores.in_flight_gib(HERE)
+            self._act(aws, Other(aws.clock.now(), Deed.CREATE, 1, max(1, room)))
 
     def _put(self, aws: CampaignAws, number: int, gib: int) -> None:
         key = image_key(PREFIX, image_id(number))

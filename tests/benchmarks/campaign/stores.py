@@ -78,7 +78,14 @@ class Storing:
             aws.add_image(subject, gib, image_id=subject)
         for other in plan.others:
             aws.event_clock.at(other.moment, partial(self._act, aws, other))
+        aws.crowd = partial(self._crowd, aws)
         return aws
+
+    def _crowd(self, aws: CampaignAws, number: int) -> None:
+        """Let others take all the room that there is."""
+        if number in self.plan.crowded:
+            room = self.plan.limits.in_flight - aws.stores.in_flight_gib(HERE)
+            self._act(aws, Other(aws.clock.now(), Deed.CREATE, 1, max(1, room)))
 
     def _act(self, aws: CampaignAws, other: Other) -> None:
         """Let others do something, as far as AWS lets them."""
