@@ -326,8 +326,10 @@ class Fleet(t.Generic[E]):
         return now < entry.may_run_until and entry.phase in (Phase.READY, Phase.HELD)
 
     def _fits(self, entry: E, room: float, now: float) -> bool:
-        """Tell whether there is room; what may be running takes the room that it has already."""
-        return entry.size <= room or now < entry.may_run_until
+        """Tell whether there is room; what may be running is counted in already."""
+        if self._may_run(entry, now):
+            return room >= min(0, self._limits.in_flight - entry.size)
+        return entry.size <= room
 
     def _room(self) -> float:
         return free_room(self._limits, *self._load())

@@ -501,6 +501,20 @@ def test_what_may_have_begun_counts_as_in_flight() -> None:
     assert moment >= run.script.moments("a")[1] + run.script.duration
 
 
+def test_what_may_have_begun_is_sent_again_only_while_others_leave_the_room() -> None:
+    run = run_of("a", size=8, answers={"a": [BUSY]}, foreign=lambda now: int(25.0 < now < 500.0))
+    run.limits, run.script.foreign_gib = Limits(Rate(50, 10.0), in_flight=10), 3
+    run.go()
+    assert run.phases() == [Phase.DONE]
+    assert run.script.moments("a") == [0.0, pytest.approx(520.0, abs=20.0)]
+
+
+def test_what_may_have_begun_and_is_larger_than_the_limit_is_sent_again_alone() -> None:
+    run = run_of("a", size=80, answers={"a": [BUSY]})
+    run.limits = Limits(Rate(50, 10.0), in_flight=10)
+    assert run.go().script.moments("a") == [0.0, pytest.approx(30.0, abs=1.0)]
+
+
 def test_what_no_look_shows_for_long_has_not_begun() -> None:
     run = run_of_two_sizes(
         answers={"a": [BUSY]},
