@@ -32,8 +32,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
     StoreTask,
 )
 
-# Enough seeds for every one of them, with room to spare.
-MOST_SEEDS = 200
+# More than twice as many as any of them takes.
+MOST_SEEDS = 400
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ def _ask_at_once(paced: PacedClient, params: Mapping[str, Any]) -> Any:
     return paced.client.describe_store_image_tasks(**params)
 
 
+def _forget_tasks(operation: StoreOperation) -> dict[str, StoreTask]:
+    operation._list_tasks([_store_tasks.IN_PROGRESS])
+    return {}
+
+
 def _tell_unchanged(entry: StoreEntry, bucket: str) -> dict[str, Any]:
     return _result(entry, bucket) | {"changed": False}
 
@@ -190,7 +195,7 @@ DEFECTS = {
     ),
     "killed-run": Defect(
         "what an earlier run has started is started again",
-        _instead(_store, "decide", _store_instead_of(_store.Action.ATTACH, _store.Action.START)),
+        _instead(StoreOperation, "_tasks_in_progress", _forget_tasks),
     ),
     "other-bucket": Defect(
         "a task of others into another bucket is taken for ours",

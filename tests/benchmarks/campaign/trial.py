@@ -209,11 +209,17 @@ class Trial:
             for entry, result in zip(ended.report.entries, ended.results, strict=True)
             if entry.phase is Phase.FAILED
         ]
-        for entry, result in failed:
+        for entry, _result in failed:
             if not entry.reason:
                 raise Broken(f"{entry.label}: failed without a reason")
-            if not ended.expired and not self.side.may_fail(self.aws, result):
-                raise Broken(f"{entry.label}: failed without cause: {entry.reason}")
+        causeless = [
+            f"{entry.label}: failed without cause: {entry.reason}"
+            for entry, result in failed
+            if not self.side.may_fail(self.aws, result)
+        ]
+        # The one whose create request met expired credentials is told apart.
+        if len(causeless) > ended.expired:
+            raise Broken(causeless[-1])
         if failed and not ended.report.failed:
             raise Broken("something has failed, but the task has not")
         for entry, _result in failed[:REPORTED]:

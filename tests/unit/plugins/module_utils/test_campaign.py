@@ -24,7 +24,7 @@ from tests.emulator.model import Place, Work
 
 FEW = range(40)
 # Those that a handful of seeds catches; the others take a longer search.
-SOON = 8
+SOON = 16
 CAUGHT_SOON = (
     "lost-answers",
     "retrying-client",
