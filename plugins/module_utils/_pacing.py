@@ -73,6 +73,7 @@ DESCRIBE_RATE = Rate(burst=50, seconds_per_request=2.0)
 # Leave nearly all of that to others.
 FIRST_SURVEY_INTERVAL = 30.0
 LONGEST_SURVEY_INTERVAL = 120.0
+SURVEY_SECONDS_PER_ENTRY = 1.2
 FIRST_LOOK_INTERVAL = 2.0
 LONGEST_LOOK_INTERVAL = 20.0
 
@@ -199,8 +200,9 @@ def look_interval(age: float) -> float:
     return min(max(age / 15.0, FIRST_LOOK_INTERVAL), LONGEST_LOOK_INTERVAL)
 
 
-def survey_interval(elapsed: float) -> float:
+def survey_interval(elapsed: float, entries: int) -> float:
     """Return the pause between two questions about the work in progress: the longer a run has
-    taken already, the less a minute matters.
+    taken already, and the more it has to do, the less a minute of one AMI matters.
     """
-    return min(max(elapsed / 20.0, FIRST_SURVEY_INTERVAL), LONGEST_SURVEY_INTERVAL)
+    wanted = max(elapsed / 20.0, entries * SURVEY_SECONDS_PER_ENTRY)
+    return min(max(wanted, FIRST_SURVEY_INTERVAL), LONGEST_SURVEY_INTERVAL)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -63,12 +64,16 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
     ObjectForbiddenError,
     StoredObject,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._task_records import TaskRecords
 
 # Up to here a HEAD per key is cheaper than a listing, which S3 bills like twelve HEADs.
 MOST_HEADS = 20
 # A task that was just accepted may not be listed yet; younger than this, its absence says nothing.
 # Seconds.
 LISTING_GRACE = 60.0
+# What ran last for an AMI may have changed after this many seconds. Twenty AMIs are started in it
+# at AWS's rate, as many as one question by their ids tells about.
+LONGEST_KNOWN = 200.0
 # S3 dates a stored image by the begin of its upload. A manifest that is older than that by less was
 # written when the task was started; a younger one when the object was there. Seconds.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
@@ -184,7 +189,7 @@ class StoreEntry(Entry):
     newest: StoreTask | None = None
     """The AMI's newest task before this run's, where it may have written the object."""
     observed_before: bool = False
-    older_tasks_known: bool = False
+    older_tasks_seen_at: float | None = None
     completed_unseen: int = 0
     """How often AWS called this run's task Completed while the object was not there."""
     manifest_key: str | None = None
@@ -325,7 +330,7 @@ class StoreOperation:
     """By object key, the manifests as they lie in the bucket, as far as read or written."""
     _describe_rate: TokenBucket = field(default_factory=lambda: TokenBucket(DESCRIBE_RATE))
     _to_be_asked_about: list[StoreEntry] = field(default_factory=list)
-    """Those that may be started and whose older tasks are not known yet."""
+    """Those that this run has no create request sent for."""
     _starts_told: set[tuple[str, datetime]] = field(default_factory=set)
 
     def entries(self, image_ids: t.Iterable[str]) -> list[StoreEntry]:
@@ -428,20 +433,15 @@ class StoreOperation:
 
     def _tasks_in_progress(self) -> dict[str, StoreTask]:
         """Return the account's tasks in progress by AMI; learn how much of it is not this run's."""
-        self._in_progress = self._list_tasks([IN_PROGRESS])
+        self._in_progress = self._records.in_progress()
         self._learn_sizes([task.image_id for task in self._foreign])
         # Newest first, and a record may lag behind its task's end: the newest counts.
         return {task.image_id: task for task in reversed(self._in_progress)}
 
-    def _list_tasks(self, states: t.Collection[str], bucket: str | None = None) -> list[StoreTask]:
-        return _store_tasks.list_tasks(self._paced, states, bucket)
-
-    def _newest_tasks(self, image_ids: t.Sequence[str]) -> dict[str, StoreTask]:
-        return _store_tasks.newest_tasks(self._paced, image_ids)
-
-    @property
-    def _paced(self) -> PacedClient:
-        return PacedClient(self.ec2_once, self._describe_rate, self.clock)
+    @functools.cached_property
+    def _records(self) -> TaskRecords:
+        client = PacedClient(self.ec2_once, self._describe_rate, self.clock)
+        return TaskRecords(client, self.bucket.name)
 
     def _learn_sizes(self, image_ids: t.Sequence[str]) -> None:
         unknown = [image_id for image_id in image_ids if image_id not in self._sizes]
@@ -516,7 +516,7 @@ class StoreOperation:
         """
         if any(task.image_id == entry.image_id for task in self._in_progress):
             return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
-        if not entry.older_tasks_known:
+        if not self._knows_older_tasks(entry):
             self._see_older_tasks(entry)
         if entry.newest and self._has_ended(entry, entry.newest):
             return None
@@ -529,21 +529,34 @@ class StoreOperation:
                 self._guard(entry, lambda: self._describe_started(entry))
         return reply
 
+    def _knows_older_tasks(self, entry: StoreEntry) -> bool:
+        """Tell whether it is known well enough what ran last for this AMI. Once this run has asked
+        for a store, a new answer could show that one.
+        """
+        if entry.older_tasks_seen_at is None:
+            return False
+        fresh = self.clock.now() - entry.older_tasks_seen_at <= LONGEST_KNOWN
+        return fresh or (self.bucket.name, entry.key) in self._requested
+
     def _see_older_tasks(self, entry: StoreEntry) -> None:
         """Learn what ran last for this AMI and for others that are started next, in one call."""
-        waiting = [
+        self._to_be_asked_about = [
             other
             for other in self._to_be_asked_about
-            if other.phase is Phase.READY and other is not entry
+            if other.phase is Phase.READY and (self.bucket.name, other.key) not in self._requested
         ]
-        asked = [entry, *waiting[: MAX_IDS_PER_CALL - 1]]
-        newest = self._newest_tasks([other.image_id for other in asked])
-        for other in asked:
-            other.older_tasks_known = True
-            other.newest = newest.get(other.image_id)
+        unknown = {
+            other.image_id: other
+            for other in (entry, *self._to_be_asked_about)
+            if not self._knows_older_tasks(other)
+        }
+        asked, newest = self._records.last_of(list(unknown))
+        for image_id in asked:
+            other = unknown[image_id]
+            other.older_tasks_seen_at = self.clock.now()
+            other.newest = newest.get(image_id)
             if other.newest:
                 other.older_tasks_until = other.newest.start_time
-        self._to_be_asked_about = waiting[MAX_IDS_PER_CALL - 1 :]
 
     def _has_ended(self, entry: StoreEntry, task: StoreTask) -> bool:
         """Tell whether the task has written the object since the last look at S3, and finish the
@@ -613,20 +626,25 @@ class StoreOperation:
             for entry in entries
             if entry.phase is Phase.RUNNING and entry.presence is not Presence.THERE
         ]
-        newest = self._newest_tasks([entry.image_id for entry in open_entries])
+        # Often the question about the tasks in progress has shown the failed ones already.
+        self._judge_by_failed(open_entries, self._records.seen_failed())
+        unclear = [entry for entry in open_entries if entry.phase is Phase.RUNNING]
+        newest = self._records.newest([entry.image_id for entry in unclear])
         hidden = []
-        for entry in open_entries:
+        for entry in unclear:
             task = newest.get(entry.image_id)
             if task and self._is_ours(entry, task):
                 self._judge_by(entry, task)
             elif task and entry.is_this_runs(task):
                 hidden.append(entry)
         if hidden:
-            self._judge_hidden(hidden)
+            # Behind newer tasks of the same AMIs into other places.
+            self._judge_by_failed(hidden, self._records.failed())
 
-    def _judge_hidden(self, entries: t.Sequence[StoreEntry]) -> None:
-        """Find this run's failed tasks behind newer ones of the same AMIs into other places."""
-        failed = self._list_tasks([FAILED], self.bucket.name)
+    def _judge_by_failed(
+        self, entries: t.Sequence[StoreEntry], failed: t.Sequence[StoreTask]
+    ) -> None:
+        """Fail those of which this run's task is among the failed ones."""
         for entry in entries:
             for task in failed:
                 if task.image_id == entry.image_id and self._is_ours(entry, task):
@@ -749,7 +767,7 @@ class StoreOperation:
             return
         room = -len(unseen) % MAX_IDS_PER_CALL
         others = [entry for entry in self._may_appear if entry.task is None][:room]
-        newest = self._newest_tasks([entry.image_id for entry in (*unseen, *others)])
+        newest = self._records.newest([entry.image_id for entry in (*unseen, *others)])
         for entry in unseen:
             task = newest.get(entry.image_id)
             if task and (task.bucket, task.object_key) == (self.bucket.name, entry.key):

@@ -122,17 +122,32 @@ def list_tasks(
     client: t.Any, states: t.Collection[str] = (), bucket: str | None = None
 ) -> list[StoreTask]:
     """Return the tasks of the last 31 days, newest first, through all pages, the empty ones too."""
-    filters = [{"Name": "task-state", "Values": sorted(states)}] if states else []
-    if bucket:
-        filters.append({"Name": "bucket", "Values": [bucket]})
     tasks: list[StoreTask] = []
-    params: dict[str, t.Any] = {"Filters": filters, "MaxResults": PAGE_SIZE}
+    params = _selection(states, bucket)
     while True:
         page = call_aws("list the store tasks", client.describe_store_image_tasks, **params)
         tasks.extend(map(StoreTask.from_aws, page.get("StoreImageTaskResults", [])))
         if not page.get("NextToken"):
             return tasks
         params["NextToken"] = page["NextToken"]
+
+
+def few_tasks(
+    client: t.Any, states: t.Collection[str] = (), bucket: str | None = None
+) -> list[StoreTask] | None:
+    """Return what `list_tasks` does where one page holds it all, None where more pages follow."""
+    params = _selection(states, bucket)
+    page = call_aws("list the store tasks", client.describe_store_image_tasks, **params)
+    if page.get("NextToken"):
+        return None
+    return [StoreTask.from_aws(item) for item in page.get("StoreImageTaskResults", [])]
+
+
+def _selection(states: t.Collection[str], bucket: str | None) -> dict[str, t.Any]:
+    filters = [{"Name": "task-state", "Values": sorted(states)}] if states else []
+    if bucket:
+        filters.append({"Name": "bucket", "Values": [bucket]})
+    return {"Filters": filters, "MaxResults": PAGE_SIZE}
 
 
 def newest_tasks(client: t.Any, image_ids: t.Sequence[str]) -> dict[str, StoreTask]:

@@ -378,11 +378,17 @@ class WatchedEc2(Ec2):
         more = "NextToken" in answer
         if more and not ids:
             self.aws.happens(Trouble.EMPTY_PAGE)
-        if {"Name": "task-state", "Values": ["InProgress"]} in params.get("Filters", ()):
+        if any("InProgress" in each["Values"] for each in params.get("Filters", ())):
+            running = [
+                record
+                for record in answer["StoreImageTaskResults"]
+                if record["StoreTaskState"] == "InProgress"
+            ]
+            ids = [record["AmiId"] for record in running]
             self._knowledge.see_tasks(ids, first="NextToken" not in params, last=not more)
             self._knowledge.starts_shown |= {
                 (record["AmiId"], round((record["TaskStartTime"] - EPOCH).total_seconds(), 3))
-                for record in answer["StoreImageTaskResults"]
+                for record in running
             }
         return answer
 

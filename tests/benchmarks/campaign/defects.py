@@ -133,7 +133,7 @@ def _ask_at_once(paced: PacedClient, params: Mapping[str, Any]) -> Any:
 
 
 def _forget_tasks(operation: StoreOperation) -> dict[str, StoreTask]:
-    operation._list_tasks([_store_tasks.IN_PROGRESS])
+    operation._records.in_progress()
     return {}
 
 

@@ -371,13 +371,14 @@ def test_what_was_started_before_the_run_is_missing_in_the_bucket() -> None:
 
 
 def test_what_others_start_meanwhile_is_missing_too() -> None:
-    labels = many(52)
-    held = {label: [Phase.HELD] for label in labels[40:]}
+    labels = many(22)
+    held = {label: [Phase.HELD] for label in labels[10:]}
     run = run_of(*labels, duration=1000.0, decisions=held, foreign=lambda now: int(now < 25.0))
+    run.limits = Limits(Rate(20, 10.0), in_flight=1200)
     run.script.starts_later = [run.clock.date()] * 3
     run.go()
-    # Ten were left of the fifty, three came in, three went to others.
-    moments = [moment for moment, _label in run.script.creates[40:]]
+    # Ten were left of the twenty, three came in, three went to others.
+    moments = [moment for moment, _label in run.script.creates[10:]]
     assert moments == pytest.approx([30.0] * 10 + [40.0, 50.0], abs=0.1)
 
 

@@ -264,11 +264,21 @@ def test_looks_come_after_a_fifteenth_of_the_age_of_the_work(
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "expected"),
-    [(0.0, 30.0), (600.0, 30.0), (1000.0, 50.0), (2400.0, 120.0), (9e9, 120.0)],
+    ("elapsed", "entries", "expected"),
+    [
+        (0.0, 1, 30.0),
+        (600.0, 25, 30.0),
+        (0.0, 50, 60.0),
+        (1000.0, 25, 50.0),
+        (2400.0, 1, 120.0),
+        (0.0, 2000, 120.0),
+        (9e9, 1, 120.0),
+    ],
 )
-def test_surveys_stay_between_half_a_minute_and_two(elapsed: float, expected: float) -> None:
-    assert survey_interval(elapsed) == expected
+def test_surveys_stay_between_half_a_minute_and_two(
+    elapsed: float, entries: int, expected: float
+) -> None:
+    assert survey_interval(elapsed, entries) == expected
 
 
 def test_the_system_clock_goes_on_while_it_sleeps() -> None:

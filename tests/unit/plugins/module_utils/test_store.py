@@ -20,6 +20,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._manifest import Orig
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Limits, Rate
 from ansible_collections.amistore.aws.plugins.module_utils._store import (
     LISTING_GRACE,
+    LONGEST_KNOWN,
     StoreEntry,
     StoreOperation,
     StoreOptions,
@@ -151,7 +152,7 @@ def test_only_amis_that_are_not_there_are_asked_for(storing: Storing, cloud: Clo
     filters = [call["Filters"] for call in cloud.params("DescribeImages")]
     assert filters == [[{"Name": "image-id", "Values": [DB]}]]
     states = [call.get("Filters") for call in cloud.params("DescribeStoreImageTasks")]
-    assert states == [[{"Name": "task-state", "Values": ["InProgress"]}]]
+    assert states == [[{"Name": "task-state", "Values": ["Failed", "InProgress"]}]]
 
 
 def test_a_store_that_ends_between_the_looks_at_s3_and_ec2_is_not_started_again(
@@ -278,18 +279,85 @@ def test_purging_reads_the_manifest_before_a_tag_is_removed_and_forgets_the_key_
     assert document["object_tag_keys"] == ["b"]
 
 
-def test_older_tasks_are_asked_about_when_a_start_is_near_twenty_at_a_time(
+def asked_by_ids(cloud: Cloud) -> list[list[str]]:
+    calls = cloud.params("DescribeStoreImageTasks")
+    return [call["ImageIds"] for call in calls if "ImageIds" in call]
+
+
+def asked_by_bucket(cloud: Cloud) -> int:
+    calls = cloud.params("DescribeStoreImageTasks")
+    return [call.get("Filters") for call in calls].count([{"Name": "bucket", "Values": [BUCKET]}])
+
+
+def test_one_page_of_the_bucket_tells_the_older_tasks_of_many(
     storing: Storing, cloud: Cloud
 ) -> None:
     for image_id in MANY:
         cloud.add_image(image_id)
+    cloud.add_task(MANY[3], "Failed", minutes=-60)
+    newer = cloud.add_task(MANY[3], "Failed", minutes=-30)
     entries = storing.observe(*MANY)
-    asked = [call["ImageIds"] for call in cloud.params("DescribeStoreImageTasks") if len(call) == 1]
-    assert asked == []
+    assert asked_by_bucket(cloud) == 0
     for entry in reversed(entries):
         storing.operation.start(entry)
-    asked = [call["ImageIds"] for call in cloud.params("DescribeStoreImageTasks") if len(call) == 1]
-    assert asked == [[MANY[20], *MANY[:19]], [MANY[19]]]
+    assert (asked_by_bucket(cloud), asked_by_ids(cloud)) == (1, [])
+    assert entries[3].older_tasks_until == newer["TaskStartTime"]
+
+
+def test_where_the_bucket_has_had_many_tasks_twenty_amis_are_asked_about_at_a_time(
+    storing: Storing, cloud: Cloud
+) -> None:
+    for image_id in MANY:
+        cloud.add_image(image_id)
+    for minutes in range(201):
+        cloud.add_task(DB, "Completed", minutes=-minutes)
+    entries = storing.observe(*MANY)
+    for entry in reversed(entries):
+        storing.operation.start(entry)
+    assert asked_by_ids(cloud) == [[MANY[20], *MANY[:19]], [MANY[19]]]
+
+
+def test_what_ran_last_is_asked_again_where_a_start_comes_late(
+    storing: Storing, cloud: Cloud
+) -> None:
+    for image_id in MANY:
+        cloud.add_image(image_id)
+    first, second, *_others = storing.observe(*MANY)
+    storing.operation.start(first)
+    storing.clock.sleep(LONGEST_KNOWN + 1.0)
+    failed = cloud.add_task(MANY[1], "Failed")
+    storing.operation.start(second)
+    assert asked_by_ids(cloud) == [[MANY[1], *MANY[2:]]]
+    assert second.older_tasks_until == failed["TaskStartTime"]
+
+
+def test_what_this_run_has_asked_for_is_not_taken_for_an_older_task(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.faults["CreateStoreImageTask"] = [Refusal("RequestLimitExceeded", "", 503)]
+    (entry,) = storing.observe(WEB)
+    storing.operation.start(entry)
+    cloud.add_task(WEB, "Failed")
+    storing.clock.sleep(LONGEST_KNOWN + 1.0)
+    storing.operation.start(entry)
+    assert entry.older_tasks_until is None
+
+
+def test_failed_tasks_are_seen_beside_those_in_progress_unless_they_are_many(
+    storing: Storing, cloud: Cloud
+) -> None:
+    """A month of failures is not read every two minutes."""
+    cloud.add_image(WEB)
+    for minutes in range(1, 202):
+        cloud.add_task(DB, "Failed", minutes=-minutes)
+    entry = storing.started()
+    cloud.calls.clear()
+    storing.survey(entry)
+    storing.survey(entry)
+    states = [call["Filters"] for call in cloud.params("DescribeStoreImageTasks")]
+    assert states == [[{"Name": "task-state", "Values": ["InProgress"]}]] * 2
+    assert entry.phase is Phase.RUNNING
 
 
 def test_a_listing_that_needs_many_pages_gives_way_to_single_looks(
@@ -616,7 +684,7 @@ def test_a_task_that_aws_calls_failed_is_failed(
     cloud.calls.clear()
     storing.survey(entry)
     assert (entry.phase, entry.changed) == (Phase.FAILED, True)
-    assert cloud.operations().count("DescribeStoreImageTasks") == 2
+    assert cloud.operations().count("DescribeStoreImageTasks") == 1
     assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
     assert shown(entry)["state"] == "Failed"
 
@@ -739,6 +807,8 @@ def test_a_failure_hidden_behind_a_newer_task_is_found(
     """AWS shows the newest task per AMI only, and somebody else has started one since."""
     cloud.add_image(WEB)
     cloud.add_task(WEB, "Failed", minutes=-60, StoreTaskFailureReason="last week")
+    for minutes in range(100, 301):
+        cloud.add_task(DB, "Failed", minutes=-minutes, bucket="other")
     entry = storing.started()
     cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason="today")
     cloud.add_task(WEB, "InProgress", minutes=99, **place)
