@@ -198,9 +198,11 @@ class StoreEntry(Entry):
     deletion: Deletion | None = None
 
     def is_this_runs(self, task: StoreTask) -> bool:
-        """Tell whether the task is newer than all that were there before; AWS's clock against
-        AWS's clock.
+        """Tell whether the task is the one that is followed, or a newer one; before that one is
+        known, whether it is newer than all that were there before. AWS's clock against AWS's clock.
         """
+        if self.task is not None:
+            return task.start_time >= self.task.start_time
         return self.older_tasks_until is None or task.start_time > self.older_tasks_until
 
     @property
@@ -626,8 +628,10 @@ class StoreOperation:
             for entry in entries
             if entry.phase is Phase.RUNNING and entry.presence is not Presence.THERE
         ]
-        # Often the question about the tasks in progress has shown the failed ones already.
-        self._judge_by_failed(open_entries, self._records.seen_failed())
+        # Often the question about the tasks in progress has shown the failed ones already. Where
+        # this run's task was never seen, a failed one may be older than the newest.
+        followed = [entry for entry in open_entries if entry.task is not None]
+        self._judge_by_failed(followed, self._records.seen_failed())
         unclear = [entry for entry in open_entries if entry.phase is Phase.RUNNING]
         newest = self._records.newest([entry.image_id for entry in unclear])
         hidden = []

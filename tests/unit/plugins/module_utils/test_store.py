@@ -684,9 +684,42 @@ def test_a_task_that_aws_calls_failed_is_failed(
     cloud.calls.clear()
     storing.survey(entry)
     assert (entry.phase, entry.changed) == (Phase.FAILED, True)
-    assert cloud.operations().count("DescribeStoreImageTasks") == 1
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
     assert shown(entry)["state"] == "Failed"
+
+
+def test_a_failure_of_a_task_that_was_seen_needs_no_second_question(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason="today")
+    cloud.calls.clear()
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: today"
+    assert cloud.operations().count("DescribeStoreImageTasks") == 1
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen in progress", "never seen"])
+def test_an_earlier_failure_that_is_listed_late_is_not_taken_for_this_runs(
+    seen: bool, storing: Storing, cloud: Cloud
+) -> None:
+    """What a killed run had started fails unlisted; this run's task is complete, and its object
+    does not show yet.
+    """
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.add_task(WEB, "Failed", minutes=-1, StoreTaskFailureReason="of the killed run")
+    if seen:
+        storing.survey(entry)
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    storing.survey(entry)
+    assert (entry.phase, entry.reason) == (Phase.RUNNING, "")
+    cloud.objects[KEY] = Thing()
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
 
 
 def test_yesterdays_failure_is_never_taken_for_this_runs(storing: Storing, cloud: Cloud) -> None:
