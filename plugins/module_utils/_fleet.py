@@ -243,7 +243,9 @@ class Fleet(t.Generic[E]):
     def _begin(self, now: float) -> None:
         self._begun = self._last_in_flight = now
         self._next_look = now + look_interval(0.0)
-        self._next_survey = now + survey_interval(0.0, len(self._entries))
+        # What is done already needs no question.
+        self._to_do = len(self._with(*OPEN_PHASES))
+        self._next_survey = now + survey_interval(0.0, self._to_do)
 
     def _with(self, *phases: Phase) -> list[E]:
         return [entry for entry in self._open if entry.phase in phases]
@@ -427,7 +429,7 @@ class Fleet(t.Generic[E]):
             self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
             now = self._clock.now()
             self._rate.count_others(len(self._operation.starts_seen()), now)
-            self._next_survey = now + survey_interval(now - self._begun, len(self._entries))
+            self._next_survey = now + survey_interval(now - self._begun, self._to_do)
         running = self._with(Phase.RUNNING)
         if running and (last or now >= self._next_look):
             self._tolerate(lambda: self._operation.look(running))

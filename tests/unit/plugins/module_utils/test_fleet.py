@@ -135,6 +135,14 @@ def test_looks_and_surveys_are_pooled_and_the_engine_sleeps_in_between() -> None
     assert len(run.clock.sleeps) <= wake_ups
 
 
+def test_one_that_is_new_among_many_that_are_done_is_asked_about_as_one() -> None:
+    done = many(499)
+    run = run_of(*done, "new", duration=5000.0, decisions={label: [Phase.DONE] for label in done})
+    run.go()
+    assert run.phases() == [Phase.DONE] * 500
+    assert run.script.surveys[0] == 30.0
+
+
 # Answers to a create request
 
 
