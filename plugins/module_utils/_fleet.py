@@ -315,7 +315,7 @@ class Fleet(t.Generic[E]):
         now = self._clock.now()
         running = [
             entry
-            for entry in self._entries
+            for entry in self._open
             if entry.phase is Phase.RUNNING or self._may_run(entry, now)
         ]
         foreign = self._operation.foreign_size
