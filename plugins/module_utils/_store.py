@@ -71,8 +71,8 @@ MOST_HEADS = 20
 # A task that was just accepted may not be listed yet; younger than this, its absence says nothing.
 # Seconds.
 LISTING_GRACE = 60.0
-# What ran last for an AMI may have changed after this many seconds. Twenty AMIs are started in it
-# at AWS's rate, as many as one question by their ids tells about.
+# What ran last for an AMI may have changed after this many seconds, where surveys do not tell.
+# Twenty AMIs are started in it at AWS's rate, as many as one question by their ids tells about.
 LONGEST_KNOWN = 200.0
 # S3 dates a stored image by the begin of its upload. A manifest that is older than that by less was
 # written when the task was started; a younger one when the object was there. Seconds.
@@ -520,16 +520,25 @@ class StoreOperation:
             return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
         if not self._knows_older_tasks(entry):
             self._see_older_tasks(entry)
+        if not self._was_requested(entry):
+            self._note_failed(entry)
         if entry.newest and self._has_ended(entry, entry.newest):
             return None
-        self._requested.add((self.bucket.name, entry.key))
+        requested_before = self._was_requested(entry)
+        place = (self.bucket.name, entry.key)
+        self._requested.add(place)
         reply = self._create(entry)
+        if reply.answer is Answer.THROTTLED and not requested_before:
+            self._requested.discard(place)
         if reply.answer is Answer.ACCEPTED:
             entry.key = reply.text
             self._own_keys.add(entry.key)
             if self.options.manifest:
                 self._guard(entry, lambda: self._describe_started(entry))
         return reply
+
+    def _was_requested(self, entry: StoreEntry) -> bool:
+        return (self.bucket.name, entry.key) in self._requested
 
     def _knows_older_tasks(self, entry: StoreEntry) -> bool:
         """Tell whether it is known well enough what ran last for this AMI. Once this run has asked
@@ -538,14 +547,21 @@ class StoreOperation:
         if entry.older_tasks_seen_at is None:
             return False
         fresh = self.clock.now() - entry.older_tasks_seen_at <= LONGEST_KNOWN
-        return fresh or (self.bucket.name, entry.key) in self._requested
+        return fresh or self._records.shows_failed or self._was_requested(entry)
+
+    def _note_failed(self, entry: StoreEntry) -> None:
+        """Take a task that has failed meanwhile, as the surveys show it, for an older one."""
+        for task in self._records.seen_failed():
+            if (task.image_id, task.bucket) == (entry.image_id, self.bucket.name):
+                known = entry.older_tasks_until or task.start_time
+                entry.older_tasks_until = max(known, task.start_time)
 
     def _see_older_tasks(self, entry: StoreEntry) -> None:
         """Learn what ran last for this AMI and for others that are started next, in one call."""
         self._to_be_asked_about = [
             other
             for other in self._to_be_asked_about
-            if other.phase is Phase.READY and (self.bucket.name, other.key) not in self._requested
+            if other.phase is Phase.READY and not self._was_requested(other)
         ]
         unknown = {
             other.image_id: other
