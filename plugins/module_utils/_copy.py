@@ -543,12 +543,22 @@ class Copier:
 
     def _upload(self, job: Job) -> Upload:
         """Return the upload to go on with, a new one where there is none."""
-        key, upload = job.entry.key, job.unfinished.fitting
-        if upload is None:
-            upload = _copy_uploads.begin(self.destination, key, job.settings)
-            job.entry.changed = True
+        upload = job.unfinished.fitting
+        if upload is not None:
+            return self._mark(job, upload)
+        job.entry.changed = True
+        key = job.entry.key
+        upload = _copy_uploads.begin(self.destination, key, job.settings)
+        self._mark(job, upload)
+        if upload.marked and not _copy_uploads.lists_checksums(self.destination, key, upload):
+            _copy_uploads.abort(self.destination, key, upload)
+            upload = _copy_uploads.begin(self.destination, key, job.settings, with_checksums=False)
+            self._mark(job, upload)
+        return upload
+
+    def _mark(self, job: Job, upload: Upload) -> Upload:
         try:
-            _copy_uploads.put_mark(self.destination, key, upload, job.digest)
+            _copy_uploads.put_mark(self.destination, job.entry.key, upload, job.digest)
         except UploadGoneError:
             raise
         except AmiStoreError as error:
@@ -729,7 +739,8 @@ class Copier:
         told = answer.get("ChecksumSHA256") or copy.sha256
         if ours and told and not same_checksum(ours, told):
             raise self._discard(job, copy, f"its checksum is {told} instead of {ours}")
-        doubtful = self._doubtful(job, upload, bool(told), by_etags)
+        confirmed = bool(ours and told) or copy.etag == etag_of_upload(upload)
+        doubtful = self._doubtful(job, upload, confirmed, by_etags)
         if doubtful:
             self._read_back(job, upload, copy, doubtful)
         if len(doubtful) == job.layout.count:
@@ -924,6 +935,16 @@ def are_equal(source: Seen, copy: Seen) -> bool:
     if source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag:
         return True
     return bool(source.sha256) and source.sha256 == copy.sha256
+
+
+def etag_of_upload(upload: Upload) -> str:
+    """Return the ETag that the object has if it was made of these parts, "" where that is not
+    known.
+    """
+    etags = [upload.parts[number].etag for number in sorted(upload.parts)]
+    if any(parts_in_etag(etag) != 1 for etag in etags):
+        return ""
+    return etag_of([bytes.fromhex(etag) for etag in etags], multipart=True)
 
 
 def _md5s(part: SentPart) -> tuple[bytes, ...]:

@@ -48,7 +48,8 @@ class SentPart:
 
 
 def parts_in_etag(etag: str) -> int:
-    """Return how many parts an ETag made of MD5 sums stands for, 0 for another kind of ETag.
+    """Return how many parts an ETag made of MD5 sums stands for, 0 for another kind of ETag; one
+    for the ETag of a part.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html: with a dash, it is the MD5 sum
     of the parts' sums.

@@ -40,7 +40,9 @@ class Upload:
     initiated: datetime | None = None
     marked: bool = False
     keeps_checksums: bool = True
-    """The server says that it keeps the SHA-256 of each part."""
+    """The server says that it keeps the SHA-256 of parts."""
+    with_checksums: bool = False
+    """It was begun with checksums, and completing it takes those of all parts."""
     checks: bool = False
     """Whether the server was seen to refuse a part with a wrong checksum."""
     uses_kms: bool = False
@@ -72,13 +74,13 @@ def find(side: Side, key: str, digest: str, layout: Layout) -> Unfinished:
             if seen is None:
                 continue
             upload.marked = True
-            if not _is_mark(seen, digest):
-                others.append(upload)
-                continue
-            upload.parts = _fitting_parts(side, key, upload, layout)
+            upload.with_checksums = bool(seen.get("ChecksumSHA256"))
+            if _is_mark(seen, digest):
+                upload.parts = _fitting_parts(side, key, upload, layout)
         except UploadGoneError:
             continue
-        fitting.append(upload)
+        # Without parts there is nothing to go on with, and another run may have just begun it.
+        (fitting if upload.parts else others).append(upload)
     fitting.sort(key=lambda upload: len(upload.parts))
     best = fitting.pop() if fitting else None
     return Unfinished(best, tuple(others + fitting))
@@ -147,21 +149,33 @@ def _plain(item: t.Mapping[str, t.Any]) -> str:
     return str(item["ETag"]).strip('"')
 
 
-def begin(side: Side, key: str, settings: t.Mapping[str, t.Any]) -> Upload:
-    """Begin an upload."""
-    answer = side.call(
-        "begin the upload of",
-        "create_multipart_upload",
-        key,
-        ChecksumAlgorithm="SHA256",
-        **settings,
-    )
+def begin(
+    side: Side, key: str, settings: t.Mapping[str, t.Any], with_checksums: bool = True
+) -> Upload:
+    """Begin an upload.
+
+    :param with_checksums: have the server keep the checksums of the parts for the object.
+    """
+    algorithm = {"ChecksumAlgorithm": "SHA256"} if with_checksums else {}
+    what = "begin the upload of"
+    answer = side.call(what, "create_multipart_upload", key, **algorithm, **settings)
     kind = answer.get("ServerSideEncryption") or settings.get("ServerSideEncryption") or ""
+    kept = answer.get("ChecksumAlgorithm") == "SHA256"
     return Upload(
         answer["UploadId"],
-        keeps_checksums=answer.get("ChecksumAlgorithm") == "SHA256",
+        keeps_checksums=kept or not with_checksums,
+        with_checksums=kept,
         uses_kms=str(kind).startswith("aws:kms"),
     )
+
+
+def lists_checksums(side: Side, key: str, upload: Upload) -> bool:
+    """Tell whether the server will tell a later run the checksums of parts.
+
+    Without them, that run could not complete an upload that was begun with checksums.
+    """
+    seen = _mark_of(side, key, upload)
+    return bool(seen and seen.get("ChecksumSHA256"))
 
 
 def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
@@ -172,7 +186,11 @@ def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
     if not upload.keeps_checksums:
         return
     content = mark(digest)
-    params = {"UploadId": upload.upload_id, "PartNumber": LAST_PART_NUMBER, "Body": content}
+    params: dict[str, t.Any] = {
+        "UploadId": upload.upload_id,
+        "PartNumber": LAST_PART_NUMBER,
+        "Body": content,
+    }
     what = "mark the upload of"
 
     def is_refused() -> bool:
@@ -200,7 +218,7 @@ def complete(side: Side, key: str, upload: Upload, create_only: bool) -> dict[st
     for number in sorted(upload.parts):
         part = upload.parts[number]
         entry = {"PartNumber": number, "ETag": f'"{part.etag}"'}
-        if upload.marked and part.sha256:
+        if upload.with_checksums and part.sha256:
             entry["ChecksumSHA256"] = part.sha256
         parts.append(entry)
     return t.cast(
