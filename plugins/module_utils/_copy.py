@@ -458,7 +458,8 @@ class Copier:
         checksum = sha256_of(content)
 
         def put() -> t.Any:
-            answer = self.destination.send(
+            entry.counts.add(sent=part.size)
+            return self.destination.send(
                 "write",
                 "put_object",
                 key,
@@ -467,8 +468,6 @@ class Copier:
                 **job.settings,
                 **_copy_uploads.only_if_missing(self.destination, "PutObject", job.present is None),
             )
-            entry.counts.add(sent=part.size)
-            return answer
 
         answer = self.destination.retry("write", key, put)
         entry.counts.add(parts=1)
@@ -715,8 +714,12 @@ class Copier:
         """Return the object that was just made."""
         entry = job.entry
         copy = look(self.destination, entry.key)
-        etag = plain_etag(answer)
-        if copy is None or (etag and copy.etag != etag):
+        etag, version = plain_etag(answer), answer.get("VersionId")
+        if (
+            copy is None
+            or copy.etag != (etag or copy.etag)
+            or version not in (None, "null", copy.version_id)
+        ):
             raise CopyError(
                 message=f"destination {self.destination.bucket.url(entry.key)} was deleted or"
                 " overwritten as soon as it was complete. Another copy of the same key may be"

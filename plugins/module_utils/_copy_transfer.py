@@ -181,6 +181,7 @@ class Streaming:
             whole = md5_of(content)
 
         def put() -> t.Any:
+            self.counts.add(sent=part.size)
             answer = self.destination.send(
                 f"send part {part.number} of",
                 "upload_part",
@@ -190,7 +191,6 @@ class Streaming:
                 Body=content,
                 ChecksumSHA256=checksum,
             )
-            self.counts.add(sent=part.size)
             refuse_other(self.destination, self.key, answer, checksum, whole)
             return answer
 
