@@ -69,6 +69,9 @@ NO_CREDENTIALS = frozenset(
     }
 )
 
+# What botocore raises when a body ends early or does not have its checksum.
+INCOMPLETE = frozenset({"FlexibleChecksumError", "IncompleteReadError"})
+
 _R = t.TypeVar("_R")
 
 GOES_ON = "Running the same task again goes on from what is there"
@@ -241,6 +244,8 @@ def is_passing(error: AmiStoreError) -> bool:
     """Tell whether the same request may work a little later."""
     if isinstance(error, CopyError):
         return isinstance(error, DamagedError)
+    if type(error.exception).__name__ in INCOMPLETE:
+        return True
     code = error_code(error)
     if code:
         return code in THROTTLING_CODES | SERVER_CODES | PASSING_CODES | DAMAGE_CODES

@@ -121,11 +121,11 @@ class S3InMemory:
         handler = getattr(self, f"_{operation}")
 
         def answer(params: Answer) -> Answer:
+            if queue := self.before.get(operation):
+                queue.pop(0)(params)
+            if operation in self.always:
+                self.always[operation](params)
             with self._lock:
-                if queue := self.before.get(operation):
-                    queue.pop(0)(params)
-                if operation in self.always:
-                    self.always[operation](params)
                 return dict(handler(params))
 
         return answer

@@ -500,11 +500,13 @@ def test_a_checksum_that_s3_keeps_of_the_source_is_used(relay: Relay, body: byte
     proof = relay.copy().proof
     assert proof is not None
     assert proof["source"] == "sha256"
-    relay.s3.get(KEY, SOURCE_BUCKET).sha256 = sha256(b"other") + ("-4" if len(pieces) > 1 else "")
-    relay.s3.get(KEY).metadata.clear()
-    entry = relay.copy(overwrite=True)
-    if len(pieces) > 1:
-        assert entry.state is State.FAILED
+    wrong = sha256(b"other") + ("-4" if len(pieces) > 1 else "")
+    relay.store(body, "b.bin", encryption={"ServerSideEncryption": "aws:kms"}, sha256=wrong)
+    entry = relay.copy("b.bin")
+    assert entry.state is State.FAILED
+    assert "does not have the checksum that S3 gives for" in entry.reason
+    assert not relay.s3.has("b.bin")
+    assert relay.s3.uploads == {}
 
 
 def test_over_tls_a_source_without_sums_is_trusted(relay: Relay) -> None:
