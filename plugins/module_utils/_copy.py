@@ -179,6 +179,7 @@ class Copier:
     # Observe
 
     def _handle(self, entry: CopyEntry) -> None:
+        self._refuse_itself(entry)
         source = look(self.source, entry.source_key)
         if source is None:
             raise CopyError(
@@ -208,6 +209,18 @@ class Copier:
             self._plan(job)
             decision = self._decide(job)
         self._act(job, decision)
+
+    def _refuse_itself(self, entry: CopyEntry) -> None:
+        source, destination = self.source, self.destination
+        if (source.bucket.name, entry.source_key, source.custom_endpoint) == (
+            destination.bucket.name,
+            entry.key,
+            destination.custom_endpoint,
+        ) and source.client.meta.partition == destination.client.meta.partition:
+            raise CopyError(
+                message=f"source and destination are the same object,"
+                f" {source.bucket.url(entry.key)}: give another bucket or prefix"
+            )
 
     def _wanted_tags(self, entry: CopyEntry) -> dict[str, str]:
         tags = self._tags_of(self.source, entry.source_key)

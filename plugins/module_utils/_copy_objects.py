@@ -11,12 +11,10 @@ import json
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     CopyError,
     Side,
-    explain,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
@@ -83,12 +81,8 @@ def look(side: Side, key: str) -> Seen | None:
 
     :raises CopyError: says what to do.
     """
-    try:
+    with side.explaining("look at", key):
         answer = side.bucket.head_answer(key, ChecksumMode="ENABLED")
-    except CopyError:
-        raise
-    except AmiStoreError as error:
-        raise explain(side, "look at", key, error) from error
     if answer is None:
         return None
     return Seen(

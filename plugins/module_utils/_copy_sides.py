@@ -16,6 +16,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     SERVER_CODES,
     THROTTLING_CODES,
     AmiStoreError,
+    InputError,
     aws_words,
     error_code,
     is_lost,
@@ -213,9 +214,11 @@ class Side:
         """Turn what S3 refuses into what the user reads."""
         try:
             yield
-        except CopyError:
+        except (CopyError, InputError):
             raise
         except AmiStoreError as error:
+            if error.exception is None:
+                raise CopyError(f"{self.name}: {error.message}") from error
             raise explain(self, what, key, error) from error
 
     def _again(self, work: t.Callable[[], _R]) -> _R:
