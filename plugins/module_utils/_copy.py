@@ -22,6 +22,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_code,
     error_text,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
     Action,
     Decision,
@@ -145,8 +146,7 @@ class Copier:
         self.options = options
         self.clock = clock
         self.warnings: list[str] = []
-        base = options.part_size or DEFAULT_PART
-        self._memory = options.concurrency * base
+        self.memory = Memory(options.memory)
         self._pace = Pace(options.concurrency, clock)
         for side in (source, destination):
             side.on_throttled = self._pace.slow_down
@@ -466,8 +466,7 @@ class Copier:
         """Copy an object of at most one part with one request."""
         entry, key = job.entry, job.entry.key
         part = Part(1, 0, job.source.size)
-        stream = self._streaming(job)
-        content, how = self._read_small(job, stream, part)
+        content, how = self._read_small(job, part)
         checksum = sha256_of(content)
 
         def put() -> t.Any:
@@ -488,24 +487,25 @@ class Copier:
         read_back = ""
         with contextlib.suppress(DamagedError):
             refuse_other(self.destination, key, answer, checksum, md5_of(content))
-            read_back = sha256_of(self._read_copy(job, copy, part))
+            read_back = self._sum_up_copy(job, copy, part)
         if read_back != checksum:
             raise self._discard(job, copy, "what was read back differs from what was sent")
         self._done(job, copy, Proof(how, "read back", 1), checksum)
 
-    def _read_small(self, job: Job, stream: Streaming, part: Part) -> tuple[bytes, str]:
+    def _read_small(self, job: Job, part: Part) -> tuple[bytes, str]:
         """Return the whole content, and how it is known to be the source's."""
-        what, key = "read", job.source.key
+        key = job.source.key
 
         def read() -> tuple[bytes, str]:
-            content = fetch(self.source, job.source, part)
+            content = fetch(self.source, job.source, part, Content())
             job.entry.counts.add(read=len(content))
-            return content, self._evidence_of_small(job, content)
+            whole = b"".join(iter(content.read, b""))
+            return whole, self._evidence_of_small(job, whole)
 
-        content, how = self.source.retry(what, key, read)
+        content, how = self.source.retry("read", key, read)
         if how:
             return content, how
-        if stream.read(part) != content:
+        if self._streaming(job).sum_up(part) != sha256_of(content):
             raise self._unreliable_source(job)
         return content, "read twice"
 
@@ -545,6 +545,7 @@ class Copier:
             job.source,
             job.entry.key,
             job.entry.counts,
+            self.memory,
             md5_step,
         )
 
@@ -588,9 +589,6 @@ class Copier:
             return t.cast(int, layout.source_part_size) if needed else 0
         return 0
 
-    def _workers(self, layout: Layout) -> int:
-        return max(1, min(self.options.concurrency, self._memory // layout.part_size))
-
     def _send_parts(
         self, job: Job, upload: Upload, send: t.Callable[[Part, Upload], SentPart]
     ) -> None:
@@ -629,7 +627,7 @@ class Copier:
         for_each(
             parts,
             work,
-            self._workers(job.layout),
+            self.options.concurrency,
             self._pace,
             self.destination.halt,
             self._check_time,
@@ -711,7 +709,7 @@ class Copier:
 
         def compare(part: Part) -> None:
             known = upload.parts[part.number]
-            checksum = sha256_of(stream.read(part))
+            checksum = stream.sum_up(part)
             if known.sha256 is None:
                 upload.parts[part.number] = replace(known, sha256=checksum)
                 unsure.add(part.number)
@@ -785,9 +783,8 @@ class Copier:
         stream = self._streaming(job)
 
         def compare(part: Part) -> None:
-            wanted = upload.parts[part.number].sha256 or sha256_of(stream.read(part))
-            found = sha256_of(self._read_copy(job, copy, part))
-            if found != wanted:
+            wanted = upload.parts[part.number].sha256 or stream.sum_up(part)
+            if self._sum_up_copy(job, copy, part) != wanted:
                 raise MismatchError(
                     message=f"part {part.number} read back differs from what was sent"
                 )
@@ -797,13 +794,15 @@ class Copier:
         except MismatchError as error:
             raise self._discard(job, copy, error_text(error)) from error
 
-    def _read_copy(self, job: Job, copy: Seen, part: Part) -> bytes:
+    def _sum_up_copy(self, job: Job, copy: Seen, part: Part) -> str:
+        """Return the checksum of a part of the copy, read back."""
         what = f"read back part {part.number} of"
-        content = self.destination.retry(
-            what, copy.key, lambda: fetch(self.destination, copy, part)
-        )
+        with self.memory.hold(part.size):
+            content = self.destination.retry(
+                what, copy.key, lambda: fetch(self.destination, copy, part, Content())
+            )
         job.entry.counts.add(read=len(content))
-        return content
+        return content.sha256
 
     def _verify(self, job: Job) -> None:
         """Read both objects, since an earlier run made the copy and did not come to prove it."""
@@ -811,8 +810,8 @@ class Copier:
         checksums: dict[int, str] = {}
 
         def compare(part: Part) -> None:
-            checksums[part.number] = sha256_of(stream.read(part))
-            if sha256_of(self._read_copy(job, copy, part)) != checksums[part.number]:
+            checksums[part.number] = stream.sum_up(part)
+            if self._sum_up_copy(job, copy, part) != checksums[part.number]:
                 raise MismatchError(
                     message=f"destination {self.destination.bucket.url(copy.key)} was copied from"
                     f" the source by an earlier run, and differs from it in part {part.number}."

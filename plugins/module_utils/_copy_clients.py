@@ -65,6 +65,9 @@ def sides(
         verifies=bool(params["validate_certs"]),
         custom_endpoint=given(params["endpoint_url"]),
     )
+    destination.client.meta.events.register_last(
+        "before-call.s3.UploadPart", send_at_once, unique_id="amistore-send-at-once"
+    )
     connection = source_connection(params)
     verify = connection.get("verify", params["validate_certs"])
     source = Side(
@@ -78,6 +81,11 @@ def sides(
         custom_endpoint=given(connection.get("endpoint", params["endpoint_url"])),
     )
     return source, destination
+
+
+def send_at_once(params: dict[str, t.Any], **_context: t.Any) -> None:
+    """Send a part without asking first whether it is welcome, which would take a round trip."""
+    params["headers"].pop("Expect", None)
 
 
 def client_config(params: t.Mapping[str, t.Any], connections: int) -> dict[str, t.Any]:

@@ -92,7 +92,8 @@ class CopyOptions:
     storage_class: str | None = None
     kms_key_id: str | None = None
     method: str = AUTO
-    concurrency: int = 32
+    concurrency: int = 64
+    memory: int = 400 * MIB
     part_size: int | None = None
     wait_timeout: int = 86400
     keep_unfinished: bool = True
@@ -122,6 +123,7 @@ class CopyOptions:
             kms_key_id=given(params["kms_key_id"]),
             method=params["method"],
             concurrency=_clean_concurrency(params["concurrency"]),
+            memory=_clean_memory(params["memory"]),
             part_size=_clean_part_size(params["part_size"]),
             wait_timeout=clean_wait_timeout(params["wait_timeout"]),
             keep_unfinished=params["keep_unfinished"],
@@ -151,6 +153,12 @@ def _clean_concurrency(value: int) -> int:
             f"concurrency {value}: give the number of parts at a time, 1 to {MOST_CONCURRENCY}."
         )
     return value
+
+
+def _clean_memory(value: int) -> int:
+    if value < 1:
+        raise InputError(f"memory {value} holds no part: give MiB, at least 1.")
+    return value * MIB
 
 
 def _clean_part_size(value: int | None) -> int | None:

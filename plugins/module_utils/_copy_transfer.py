@@ -15,15 +15,13 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     error_code,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     SentPart,
     is_multipart,
-    md5_of,
-    md5s_of,
     parts_in_etag,
-    sha256_of,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     CHANGED_CODES,
@@ -158,46 +156,54 @@ class Streaming:
     seen: Seen
     key: str
     counts: Counts
+    memory: Memory
     md5_step: int = 0
     """The size of the source's parts where their MD5 sums are wanted, else 0."""
 
-    def read(self, part: Part) -> bytes:
+    def read(self, part: Part, whole_md5: bool = False) -> Content:
         """Return a part of the source, pinned and of exactly its length."""
-        what = f"read part {part.number} of"
-        return self.source.retry(what, self.seen.key, lambda: self._read_once(part))
 
-    def _read_once(self, part: Part) -> bytes:
-        content = fetch(self.source, self.seen, part)
-        self.counts.add(read=len(content))
-        return content
+        def read_once() -> Content:
+            content = fetch(self.source, self.seen, part, Content(self.md5_step, whole_md5))
+            self.counts.add(read=len(content))
+            return content
+
+        return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+
+    def sum_up(self, part: Part) -> str:
+        """Return the checksum of a part of the source, read anew."""
+        with self.memory.hold(part.size):
+            return self.read(part).sha256
 
     def send(self, part: Part, upload: Upload) -> SentPart:
-        """Read a part and send it; the answer is held against what was sent."""
-        content = self.read(part)
-        checksum = sha256_of(content)
-        md5s = md5s_of(content, self.md5_step) if self.md5_step else ()
-        whole = md5s[0] if len(md5s) == 1 else None
-        if whole is None and not upload.checks:
-            whole = md5_of(content)
+        """Read a part and send it; the answer is held against what was sent.
 
-        def put() -> t.Any:
-            self.counts.add(sent=part.size)
-            answer = self.destination.send(
-                f"send part {part.number} of",
-                "upload_part",
-                self.key,
-                UploadId=upload.upload_id,
-                PartNumber=part.number,
-                Body=content,
-                ChecksumSHA256=checksum,
-            )
-            refuse_other(self.destination, self.key, answer, checksum, whole)
-            return answer
+        What is sent is forgotten on the way, so that a part that must be sent again is read again.
+        """
+        what = f"send part {part.number} of"
 
-        answer = self.destination.retry(f"send part {part.number} of", self.key, put)
+        def send_once() -> SentPart:
+            with self.memory.hold(part.size) as let_go:
+                content = self.read(part, whole_md5=not upload.checks)
+                content.on_left = let_go
+                self.counts.add(sent=part.size)
+                answer = self.destination.send(
+                    what,
+                    "upload_part",
+                    self.key,
+                    UploadId=upload.upload_id,
+                    PartNumber=part.number,
+                    Body=content,
+                    ChecksumSHA256=content.sha256,
+                )
+            refuse_other(self.destination, self.key, answer, content.sha256, content.md5)
+            upload.uses_kms |= _is_kms(answer)
+            etag = plain_etag(answer)
+            return SentPart(part.number, part.size, etag, content.sha256, content.md5s)
+
+        sent = self.destination.retry(what, self.key, send_once)
         self.counts.add(parts=1)
-        upload.uses_kms |= _is_kms(answer)
-        return SentPart(part.number, part.size, plain_etag(answer), checksum, md5s)
+        return sent
 
 
 def refuse_other(
@@ -222,7 +228,7 @@ def refuse_other(
     )
 
 
-def fetch(side: Side, seen: Seen, part: Part) -> bytes:
+def fetch(side: Side, seen: Seen, part: Part, content: Content) -> Content:
     """Read a stretch of an object once.
 
     :raises SourceChangedError: it is not the object that was seen.
@@ -230,28 +236,27 @@ def fetch(side: Side, seen: Seen, part: Part) -> bytes:
     """
     params = {"Range": part.range} if part.size else {}
 
-    def get(**given: t.Any) -> tuple[t.Mapping[str, t.Any], bytes]:
+    def get(**given: t.Any) -> t.Mapping[str, t.Any]:
         answer = side.client.get_object(**given)
         with contextlib.closing(answer["Body"]) as body:
-            return answer, body.read()
+            content.take_in(body)
+        return t.cast("t.Mapping[str, t.Any]", answer)
 
     try:
-        answer, content = side.send_with(
-            f"read part {part.number} of", get, seen.key, **seen.pin, **params
-        )
+        answer = side.send_with(f"read part {part.number} of", get, seen.key, **seen.pin, **params)
     except AmiStoreError as error:
         if error_code(error) in CHANGED_CODES | MISSING_CODES:
             raise explain(side, "read", seen.key, error) from error
         raise
     if plain_etag(answer) != seen.etag:
         raise SourceChangedError(
-            message=f"{side.name} {side.bucket.url(seen.key)} has another ETag than when the copy"
-            " began: it was overwritten. Running the same task again copies what is there then"
+            f"{side.name} {side.bucket.url(seen.key)} has another ETag than when the copy began: it"
+            " was overwritten. Running the same task again copies what is there then"
         )
     if len(content) != part.size:
         raise DamagedError(
-            message=f"{side.name} {side.bucket.url(seen.key)}: {len(content)} bytes came instead of"
-            f" the {part.size} of {part.range}"
+            f"{side.name} {side.bucket.url(seen.key)}: {len(content)} bytes came instead of the"
+            f" {part.size} of {part.range}"
         )
     return content
 

@@ -94,11 +94,19 @@ options:
   concurrency:
     description:
       - How many parts move at a time, 1 to 256. Fewer do once a server asks to slow down, and where
-        an object is so large that its parts are larger than O(part_size).
-      - The memory that a copy takes is bounded by the product of O(concurrency) and O(part_size),
-        or by one part where that is larger.
+        more would not fit into O(memory).
+      - Each part is read and sent over one connection at a time. Where the network gives each
+        connection its share, as between partitions, more parts at a time are faster.
     type: int
-    default: 32
+    default: 64
+  memory:
+    description:
+      - How many MiB the parts on their way may take at a time, whatever the size of the object. One
+        part is always let in, however large.
+      - An object of more than 80 GB has parts of more than 8 MiB, one of 1 TiB parts of 105 MiB.
+        Give more to move more such parts at a time.
+    type: int
+    default: 400
   part_size:
     description:
       - The least size of a part in MiB, 5 to 5120.
@@ -382,7 +390,8 @@ def build_argument_spec() -> dict[str, t.Any]:
         "storage_class": {"type": "str", "choices": list(STORAGE_CLASSES)},
         "kms_key_id": {"type": "str", "no_log": False},
         "method": {"type": "str", "choices": list(METHODS), "default": "auto"},
-        "concurrency": {"type": "int", "default": 32},
+        "concurrency": {"type": "int", "default": 64},
+        "memory": {"type": "int", "default": 400},
         "part_size": {"type": "int"},
         "wait_timeout": {"type": "int", "default": 86400},
         "keep_unfinished": {"type": "bool", "default": True},

@@ -449,6 +449,9 @@ class Wire:
         return self._client("s3", "us-gov-west-1")
 
     def _keep(self, params: dict[str, Any], **_context: Any) -> None:
+        body = params.get("Body")
+        if hasattr(body, "read"):
+            params = {**params, "Body": b"".join(iter(body.read, b""))}
         self._sent.params = copy.deepcopy(params)
 
     def _respond(self, model: Any, **_context: Any) -> tuple[AWSResponse, Answer]:

@@ -16,10 +16,9 @@ import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
-from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Layout
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
 from tests.unit.cloud import NOON, Cloud, Refusal, VirtualClock, Wire
-from tests.unit.relay import BODY, KEY, MANIFEST_KEY, MIB, PART, RECORD_KEY, Relay
+from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay
 from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
@@ -743,9 +742,11 @@ def test_of_two_copies_at_once_the_second_finds_that_of_the_first(relay: Relay) 
     assert relay.s3.uploads == {}
 
 
-@pytest.mark.parametrize("body", [BODY, b"small"])
+@pytest.mark.parametrize(
+    ("body", "operation"), [(BODY, "CompleteMultipartUpload"), (b"small", "PutObject")]
+)
 def test_what_appears_under_the_key_during_the_copy_is_not_overwritten(
-    relay: Relay, body: bytes
+    relay: Relay, body: bytes, operation: str
 ) -> None:
     relay.store(body)
     asked = "IfNoneMatch" in _inputs_of(relay, "PutObject")
@@ -753,8 +754,7 @@ def test_what_appears_under_the_key_during_the_copy_is_not_overwritten(
     def appear(_params: Any) -> None:
         relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
 
-    relay.s3.before["CompleteMultipartUpload"] = [appear]
-    relay.s3.before["PutObject"] = [appear]
+    relay.s3.before[operation] = [appear]
     entry = relay.copy()
     assert relay.s3.uploads == {}
     # The oldest botocore cannot ask S3 for it.
@@ -950,8 +950,17 @@ def test_server_side_alone_fails_where_s3_cannot_do_it(relay: Relay) -> None:
     assert "Set method: auto or streaming" in entry.reason
 
 
-def test_memory_bounds_the_number_of_parts_at_a_time(relay: Relay) -> None:
-    copier = relay.copier(concurrency=32)
-    assert copier._workers(Layout(10**12, 8 * MIB)) == 32
-    assert copier._workers(Layout(10**12, 100 * MIB)) == 2
-    assert copier._workers(Layout(10**12, 1000 * MIB)) == 1
+def test_memory_bounds_what_is_held_at_a_time(relay: Relay) -> None:
+    relay.store()
+    copier = relay.copier(concurrency=8, memory=2 * PART)
+    copier.copy(entry := _entry())
+    assert entry.state is State.COPIED
+    assert PART <= copier.memory.most_held <= 2 * PART
+
+
+def test_a_part_larger_than_the_memory_is_let_in_alone(relay: Relay) -> None:
+    relay.store()
+    copier = relay.copier(concurrency=8, memory=1)
+    copier.copy(entry := _entry())
+    assert entry.state is State.COPIED
+    assert copier.memory.most_held == PART
