@@ -75,6 +75,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     UploadGoneError,
     thaw_advice,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
     Pace,
     ServerSide,
@@ -180,7 +181,15 @@ class Copier:
 
     def _handle(self, entry: CopyEntry) -> None:
         self._refuse_itself(entry)
-        source = look(self.source, entry.source_key)
+        read_manifest = _copy_record.read_manifest
+        seen, there, manifest, present_manifest, tags = together(
+            lambda: look(self.source, entry.source_key),
+            lambda: look(self.destination, entry.key),
+            lambda: read_manifest(self.source, entry.source_key),
+            lambda: self._manifest_there(entry),
+            lambda: self._tags_of(self.source, entry.source_key),
+        )
+        source = seen()
         if source is None:
             raise CopyError(
                 message=f"source {self.source.bucket.url(entry.source_key)} does not exist. Check"
@@ -193,17 +202,18 @@ class Copier:
                 f"{entry.source_key}: some of its metadata cannot be read over HTTP and stays"
                 " behind."
             )
-        manifest = _copy_record.read_manifest(self.source, entry.source_key)
-        tags = self._wanted_tags(entry)
+        wanted = self._wanted_tags(entry, tags())
         job = Job(
             entry,
             source,
             Layout(source.size, DEFAULT_PART),
-            self._settings(source, tags),
-            tags,
-            manifest,
+            self._settings(source, wanted),
+            wanted,
+            manifest(),
+            there(),
+            present_manifest(),
         )
-        self._look_at_destination(job)
+        self._read_record(job)
         decision = self._decide(job)
         if decision.action in (Action.COPY, Action.VERIFY):
             self._plan(job)
@@ -222,8 +232,7 @@ class Copier:
                 f" {source.bucket.url(entry.key)}: give another bucket or prefix"
             )
 
-    def _wanted_tags(self, entry: CopyEntry) -> dict[str, str]:
-        tags = self._tags_of(self.source, entry.source_key)
+    def _wanted_tags(self, entry: CopyEntry, tags: t.Mapping[str, str]) -> dict[str, str]:
         own = {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
         wanted = {**own, **(self.options.tags or {})}
         if len(wanted) > MAX_OBJECT_TAGS:
@@ -262,17 +271,24 @@ class Copier:
         return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.options.kms_key_id}
 
     def _look_at_destination(self, job: Job) -> None:
-        key = job.entry.key
-        job.present = look(self.destination, key)
-        if job.present is None:
-            return
+        job.present = look(self.destination, job.entry.key)
+        job.present_manifest = self._manifest_there(job.entry)
+        self._read_record(job)
+
+    def _manifest_there(self, entry: CopyEntry) -> Manifest | None:
         try:
-            job.present_manifest = _copy_record.read_manifest(self.destination, key)
+            return _copy_record.read_manifest(self.destination, entry.key)
         except AmiStoreError as error:
-            if not self.options.overwrite:
+            if not self.options.overwrite or isinstance(error, StoppedError):
                 raise
-            self.warnings.append(f"{key}: {error_text(error)}. It is overwritten.")
-        job.record = _copy_record.read_record(self.destination, key, job.present_manifest)
+            self.warnings.append(f"{entry.key}: {error_text(error)}. It is overwritten.")
+            return None
+
+    def _read_record(self, job: Job) -> None:
+        job.record = None
+        if job.present is not None:
+            key = job.entry.key
+            job.record = _copy_record.read_record(self.destination, key, job.present_manifest)
 
     def _decide(self, job: Job) -> Decision:
         decision = decide(self._observed(job))
@@ -310,12 +326,10 @@ class Copier:
 
     def _plan(self, job: Job) -> None:
         """Find out how the object is to be cut and what is there of it already."""
-        closely = look_closely(self.source, job.source.key)
-        if closely is None or closely.etag != job.source.etag:
-            raise self._source_changed(job)
-        job.source = closely
-        job.layout = lay_out(closely.size, closely.part_size, self.options.part_size)
-        if closely.size and job.layout.count > 1:
+        job.source = look_closely(self.source, job.source)
+        size = job.source.size
+        job.layout = lay_out(size, job.source.part_size, self.options.part_size)
+        if size and job.layout.count > 1:
             job.unfinished = _copy_uploads.find(
                 self.destination, job.entry.key, job.digest, job.layout
             )
@@ -564,8 +578,13 @@ class Copier:
         upload = _copy_uploads.begin(self.destination, key, job.settings)
         self._mark(job, upload)
         if upload.marked and not _copy_uploads.lists_checksums(self.destination, key, upload):
-            _copy_uploads.abort(self.destination, key, upload)
-            upload = _copy_uploads.begin(self.destination, key, job.settings, with_checksums=False)
+            useless = upload
+            begun, aborted = together(
+                lambda: _copy_uploads.begin_like(self.destination, key, job.settings, useless),
+                lambda: _copy_uploads.abort(self.destination, key, useless),
+            )
+            upload = begun()
+            aborted()
             self._mark(job, upload)
         return upload
 
@@ -876,7 +895,9 @@ class Copier:
 
     def _write(self, job: Job, key: str, content: bytes) -> None:
         with self.destination.explaining("write", key):
-            self.destination.bucket.write(key, content, **self._encryption())
+            self.destination.bucket.write(
+                key, content, ChecksumSHA256=sha256_of(content), **self._encryption()
+            )
         job.entry.changed = True
 
     def _settle(self, job: Job, error: AmiStoreError) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     CopyError,
     Side,
+    SourceChangedError,
+    StoppedError,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
@@ -95,44 +97,49 @@ def look(side: Side, key: str) -> Seen | None:
     )
 
 
-def look_closely(side: Side, key: str) -> Seen | None:
-    """Return the source of a copy, with its part size and whether its version can be pinned."""
-    seen = look(side, key)
-    if seen is None:
+def look_closely(side: Side, seen: Seen) -> Seen:
+    """Return the source of a copy, with its part size and whether its version can be pinned.
+
+    :raises SourceChangedError: it is not what was seen any more.
+    """
+    if not seen.size:
+        return seen
+    first = _first_part(side, seen, {"VersionId": seen.version_id}) if seen.version_id else None
+    pinned = first is not None
+    count = parts_in_etag(seen.etag)
+    if count <= 1:
+        return replace(seen, pinned=pinned, part_size=seen.size)
+    size = (first or _first_part(side, seen, {}) or {}).get("ContentLength")
+    known = bool(size) and -(-seen.size // size) == count
+    return replace(seen, pinned=pinned, part_size=size if known else None)
+
+
+def _first_part(
+    side: Side, seen: Seen, version: t.Mapping[str, t.Any]
+) -> t.Mapping[str, t.Any] | None:
+    """Return S3's answer about the first part, None where it gives none."""
+    try:
+        return t.cast(
+            "t.Mapping[str, t.Any]",
+            side.call(
+                "look at the parts of",
+                "head_object",
+                seen.key,
+                PartNumber=1,
+                IfMatch=f'"{seen.etag}"',
+                **version,
+            ),
+        )
+    except (SourceChangedError, StoppedError):
+        raise
+    except CopyError:
+        # Only a convenience: without it, the ETag alone pins the source, or cannot be checked.
         return None
-    known = {**vars(seen), "pinned": _may_pin(side, seen)}
-    return Seen(**{**known, "part_size": _part_size(side, seen)})
 
 
 def _version(answer: t.Mapping[str, t.Any]) -> str | None:
     version = answer.get("VersionId")
     return None if version in (None, "", "null") else str(version)
-
-
-def _may_pin(side: Side, seen: Seen) -> bool:
-    """Tell whether the version may be read by its id, which takes a right of its own."""
-    if seen.version_id is None:
-        return False
-    try:
-        side.call("look at", "head_object", seen.key, VersionId=seen.version_id)
-    except CopyError as error:
-        if error.code in ("403", "AccessDenied"):
-            return False
-        raise
-    return True
-
-
-def _part_size(side: Side, seen: Seen) -> int | None:
-    count = parts_in_etag(seen.etag)
-    if count <= 1 or not seen.size:
-        return seen.size or None
-    try:
-        answer = side.call("look at", "head_object", seen.key, PartNumber=1, **seen.pin)
-    except CopyError:
-        # Only a convenience: without it, the ETag cannot be checked.
-        return None
-    size = int(answer["ContentLength"])
-    return size if size and -(-seen.size // size) == count else None
 
 
 def source_identity(bucket: str, seen: Seen) -> str:

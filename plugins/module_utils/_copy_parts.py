@@ -17,8 +17,10 @@ LARGEST_PART = 5 * 1024 * MIB
 LAST_PART_NUMBER = 10_000
 LARGEST_COPY_OBJECT = 5 * 1024 * MIB
 
-# The last number carries the mark of an unfinished copy, see _copy_uploads.
-MOST_PARTS = LAST_PART_NUMBER - 1
+# The last two numbers are never made part of an object: one carries the mark of an unfinished copy,
+# the other tries out whether the server looks at checksums, see _copy_uploads.
+TRIAL_PART_NUMBER = LAST_PART_NUMBER - 1
+MOST_PARTS = LAST_PART_NUMBER - 2
 LARGEST_OBJECT = 5 * 1024 * 1024 * MIB
 # What `aws s3 cp` and CreateStoreImageTask send.
 DEFAULT_PART = 8 * MIB

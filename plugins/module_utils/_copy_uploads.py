@@ -19,6 +19,7 @@ from datetime import datetime
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_code
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
     LAST_PART_NUMBER,
+    TRIAL_PART_NUMBER,
     Layout,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import SentPart, sha256_of
@@ -27,6 +28,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     Side,
     UploadGoneError,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 
 MARK_SIZE = 1024
 
@@ -178,6 +180,15 @@ def lists_checksums(side: Side, key: str, upload: Upload) -> bool:
     return bool(seen and seen.get("ChecksumSHA256"))
 
 
+def begin_like(side: Side, key: str, settings: t.Mapping[str, t.Any], other: Upload) -> Upload:
+    """Begin an upload without checksums for the object, where another has shown that the server
+    would not list them.
+    """
+    upload = begin(side, key, settings, with_checksums=False)
+    upload.checks = other.checks
+    return upload
+
+
 def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
     """Mark an upload, and find out whether the server looks at checksums at all.
 
@@ -186,27 +197,42 @@ def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
     if not upload.keeps_checksums:
         return
     content = mark(digest)
-    params: dict[str, t.Any] = {
-        "UploadId": upload.upload_id,
-        "PartNumber": LAST_PART_NUMBER,
-        "Body": content,
-    }
     what = "mark the upload of"
-
-    def is_refused() -> bool:
-        try:
-            side.send(what, "upload_part", key, ChecksumSHA256=sha256_of(b""), **params)
-        except AmiStoreError as error:
-            if error_code(error) in DAMAGE_CODES:
-                return True
-            raise
-        return False
-
-    upload.checks = side.retry(what, key, is_refused)
-    answer = side.call(what, "upload_part", key, ChecksumSHA256=sha256_of(content), **params)
-    upload.checks &= answer.get("ChecksumSHA256") == sha256_of(content)
+    marked, refused = together(
+        lambda: side.call(
+            what,
+            "upload_part",
+            key,
+            UploadId=upload.upload_id,
+            PartNumber=LAST_PART_NUMBER,
+            Body=content,
+            ChecksumSHA256=sha256_of(content),
+        ),
+        lambda: upload.checks or side.retry(what, key, lambda: _refuses(side, key, upload)),
+    )
+    answer = marked()
+    upload.checks = refused() and answer.get("ChecksumSHA256") == sha256_of(content)
     upload.uses_kms |= str(answer.get("ServerSideEncryption") or "").startswith("aws:kms")
     upload.marked = True
+
+
+def _refuses(side: Side, key: str, upload: Upload) -> bool:
+    """Tell whether the server refuses a part with a wrong checksum; it belongs to no object."""
+    try:
+        side.send(
+            "mark the upload of",
+            "upload_part",
+            key,
+            UploadId=upload.upload_id,
+            PartNumber=TRIAL_PART_NUMBER,
+            Body=b"wrong",
+            ChecksumSHA256=sha256_of(b"right"),
+        )
+    except AmiStoreError as error:
+        if error_code(error) in DAMAGE_CODES:
+            return True
+        raise
+    return False
 
 
 def complete(side: Side, key: str, upload: Upload, create_only: bool) -> dict[str, t.Any]:

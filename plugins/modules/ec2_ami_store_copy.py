@@ -112,7 +112,7 @@ options:
       - The least size of a part in MiB, 5 to 5120.
       - By default the parts are those in which the source was uploaded, so that its ETag proves the
         copy, or 8 MiB where they are not known. They grow where an object would have more than
-        9,999 of them.
+        9,998 of them.
     type: int
   wait_timeout:
     description:
@@ -365,6 +365,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     targets,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_report import CopyReport
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import SystemClock
 
 
@@ -409,8 +410,8 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
     copier = Copier(source, destination, options, clock)
     report = CopyReport(entries, options, warnings=copier.warnings)
     try:
-        check_bucket(source)
-        check_bucket(destination)
+        for check in together(lambda: check_bucket(source), lambda: check_bucket(destination)):
+            check()
         if module.params["all"]:
             with source.explaining("list", ""):
                 entries += found(options, source.bucket.list(listing_start(options)))
