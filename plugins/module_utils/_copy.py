@@ -13,6 +13,10 @@ import urllib.parse
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
+    boto3_tag_list_to_ansible_dict,
+)
+
 from ansible_collections.amistore.aws.plugins.module_utils import (
     _copy_record,
     _copy_uploads,
@@ -95,6 +99,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
 # Servers that keep no tags answer so.
 NO_TAGS_CODES = frozenset({"MethodNotAllowed", "NoSuchTagSet", "NotImplemented", "501"})
+# S3 names its own faults; a bare status is that of a server which does not know the request.
+NOT_S3S_FAULT = "500"
+TRIES_FOR_TAGS = 3
 # Another run that completed the same object writes its proof a moment later.
 LOOKS_FOR_PROOF = 5
 PAUSE_FOR_PROOF = 2.0
@@ -202,7 +209,7 @@ class Copier:
                 f"{entry.source_key}: some of its metadata cannot be read over HTTP and stays"
                 " behind."
             )
-        wanted = self._wanted_tags(entry, tags())
+        wanted = self._wanted_tags(entry, tags() or {})
         job = Job(
             entry,
             source,
@@ -243,14 +250,28 @@ class Copier:
             )
         return wanted
 
-    def _tags_of(self, side: Side, key: str) -> dict[str, str]:
-        with side.explaining("read the tags of", key):
+    def _tags_of(self, side: Side, key: str) -> dict[str, str] | None:
+        """Return an object's tags, None where the server knows none."""
+        unclear = 0
+
+        def read() -> dict[str, str] | None:
+            nonlocal unclear
             try:
-                return side.bucket.tags(key)
+                answer = side.send("read the tags of", "get_object_tagging", key)
             except AmiStoreError as error:
-                if error_code(error) in NO_TAGS_CODES:
-                    return {}
-                raise
+                unclear += error_code(error) == NOT_S3S_FAULT
+                if error_code(error) not in NO_TAGS_CODES and unclear < TRIES_FOR_TAGS:
+                    raise
+                return None
+            return dict(boto3_tag_list_to_ansible_dict(answer["TagSet"]))
+
+        tags = side.retry("read the tags of", key, read)
+        if unclear >= TRIES_FOR_TAGS:
+            self.warnings.append(
+                f"{side.name} {side.bucket.url(key)}: the server fails to tell tags and is taken"
+                " for one that has none. A later run brings along what is missing."
+            )
+        return tags
 
     def _settings(self, source: Seen, tags: t.Mapping[str, str]) -> dict[str, t.Any]:
         """Return what the new object is made with, besides its content."""
@@ -412,8 +433,10 @@ class Copier:
     def _reconcile_tags(self, job: Job) -> bool:
         """Add the tags that a kept object lacks; what else is on it stays."""
         entry = job.entry
-        entry.tags_before = self._tags_of(self.destination, entry.key)
-        entry.tags_after = {**entry.tags_before, **job.tags}
+        tags = self._tags_of(self.destination, entry.key) if job.tags else None
+        if tags is None:
+            return False
+        entry.tags_before, entry.tags_after = tags, {**tags, **job.tags}
         if entry.tags_after == entry.tags_before:
             return False
         if not self.options.check_mode:

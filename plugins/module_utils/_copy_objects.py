@@ -109,8 +109,9 @@ def look_closely(side: Side, seen: Seen) -> Seen:
     count = parts_in_etag(seen.etag)
     if count <= 1:
         return replace(seen, pinned=pinned, part_size=seen.size)
-    size = (first or _first_part(side, seen, {}) or {}).get("ContentLength")
-    known = bool(size) and -(-seen.size // size) == count
+    answer = first or _first_part(side, seen, {}) or {}
+    size = int(answer.get("ContentLength") or seen.size)
+    known = -(-seen.size // size) == count
     return replace(seen, pinned=pinned, part_size=size if known else None)
 
 

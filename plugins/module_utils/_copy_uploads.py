@@ -91,9 +91,13 @@ def find(side: Side, key: str, digest: str, layout: Layout) -> Unfinished:
 def _uploads(side: Side, key: str) -> t.Iterator[Upload]:
     params: dict[str, t.Any] = {"Prefix": key}
     while True:
-        page = side.call(
-            "list the unfinished uploads of", "list_multipart_uploads", for_key=key, **params
-        )
+        try:
+            page = side.call(
+                "list the unfinished uploads of", "list_multipart_uploads", for_key=key, **params
+            )
+        except UploadGoneError:
+            # So answers rclone where there are none.
+            return
         for item in page.get("Uploads") or []:
             if item["Key"] == key:
                 yield Upload(item["UploadId"], initiated=item.get("Initiated"))

@@ -806,6 +806,35 @@ def test_a_server_without_tags_is_no_obstacle(relay: Relay) -> None:
     assert relay.copy().state is State.COPIED
 
 
+def test_a_server_that_fails_to_tell_tags_is_warned_about(relay: Relay) -> None:
+    relay.store(tags={"service": "shop"})
+    relay.s3.always["GetObjectTagging"] = failing(Refusal("500", status=500))
+    assert relay.copy().state is State.COPIED
+    assert any("fails to tell tags" in warning for warning in relay.warnings)
+    del relay.s3.always["GetObjectTagging"]
+    assert relay.copy().changed
+    assert relay.s3.get(KEY).tags == {"service": "shop"}
+
+
+def test_a_destination_that_cannot_tell_tags_is_left_alone(relay: Relay) -> None:
+    relay.store(tags={"service": "shop"})
+    relay.copy()
+
+    def refuse(params: Any) -> None:
+        if params["Bucket"] == TARGET_BUCKET:
+            raise Refusal("NotImplemented", status=501)
+
+    relay.s3.always["GetObjectTagging"] = refuse
+    entry = relay.copy()
+    assert (entry.state, entry.changed) == (State.PRESENT, False)
+
+
+def test_a_server_that_finds_no_uploads_to_list(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["ListMultipartUploads"] = failing(Refusal("NoSuchUpload", status=404))
+    assert relay.copy().state is State.COPIED
+
+
 def test_something_else_under_the_manifests_key_is_an_error(relay: Relay) -> None:
     relay.store()
     relay.s3.put(MANIFEST_KEY, StoredThing(b"notes"))
