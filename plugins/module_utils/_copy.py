@@ -132,6 +132,8 @@ class Job:
     present_manifest: Manifest | None = None
     record: _copy_record.Record | None = None
     unfinished: _copy_uploads.Unfinished = field(default_factory=_copy_uploads.Unfinished)
+    surely_ours: bool = True
+    """What lies at the destination now is what this run has made."""
 
     @property
     def digest(self) -> str:
@@ -662,7 +664,7 @@ class Copier:
                 self._abort(job, upload)
                 raise
             raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
-        copy = self._look_at_copy(job, answer)
+        copy = self._look_at_copy(job, answer, read_back=not upload.marked)
         self._prove(job, upload, copy, answer, how, by_etags)
 
     def _each(self, job: Job, parts: t.Sequence[Part], work: t.Callable[[Part], None]) -> None:
@@ -763,14 +765,21 @@ class Copier:
         upload.unsure = frozenset(unsure)
         return "read twice"
 
-    def _look_at_copy(self, job: Job, answer: t.Mapping[str, t.Any]) -> Seen:
-        """Return the object that was just made."""
+    def _look_at_copy(
+        self, job: Job, answer: t.Mapping[str, t.Any], read_back: bool = False
+    ) -> Seen:
+        """Return the object that was just made.
+
+        :param read_back: every byte of it is read back, so that an ETag other than the answer's,
+        which some servers give, is no error.
+        """
         entry = job.entry
         copy = look(self.destination, entry.key)
         etag, version = plain_etag(answer), answer.get("VersionId")
+        job.surely_ours = copy is not None and copy.etag == (etag or copy.etag)
         if (
             copy is None
-            or copy.etag != (etag or copy.etag)
+            or not (job.surely_ours or read_back)
             or version not in (None, "null", copy.version_id)
         ):
             raise CopyError(
@@ -873,7 +882,9 @@ class Copier:
         self.destination.halt.clear()
         try:
             now = look(self.destination, key)
-            if now is None or (now.etag, now.version_id) != (copy.etag, copy.version_id):
+            if not job.surely_ours:
+                told = "It may be somebody else's, so it was not deleted: do not use it"
+            elif now is None or (now.etag, now.version_id) != (copy.etag, copy.version_id):
                 told = "It is not there any more, so nothing was deleted"
             else:
                 version = {"VersionId": copy.version_id} if copy.version_id else {}

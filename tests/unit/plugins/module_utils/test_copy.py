@@ -447,6 +447,30 @@ def test_a_server_that_ignores_checksums_is_read_back(relay: Relay) -> None:
     assert entry.counts.bytes_read == 2 * len(BODY)
 
 
+@pytest.mark.parametrize("damaged", [True, False])
+def test_an_etag_that_changes_is_no_matter_where_all_is_read_back(
+    relay: Relay, damaged: bool
+) -> None:
+    relay.s3.keeps_checksums = relay.s3.checks_checksums = False
+    relay.s3.renames_etags = relay.s3.kms = True
+    relay.store()
+    if damaged:
+        relay.s3.on_the_way = damaging("UploadPart", PART)
+    entry = relay.copy()
+    assert entry.state is (State.FAILED if damaged else State.COPIED)
+    assert ("It may be somebody else's, so it was not deleted" in entry.reason) is damaged
+    assert relay.s3.has(RECORD_KEY) is not damaged
+
+
+def test_an_etag_that_changes_elsewhere_is_an_overwritten_object(relay: Relay) -> None:
+    relay.s3.renames_etags = True
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "deleted or overwritten as soon as it was complete" in entry.reason
+    assert relay.s3.has(KEY)
+
+
 def test_a_small_object_that_arrives_damaged_is_deleted_again(relay: Relay) -> None:
     relay.s3.checks_checksums = False
     relay.store(b"small")
