@@ -52,6 +52,16 @@ def default_key(bucket: FakeBucket) -> str | None:
     return by_default.get("KMSMasterKeyID") if by_default.get("SSEAlgorithm") != "AES256" else None
 
 
+def applied(headers: Mapping[str, str], bucket: FakeBucket) -> tuple[str | None, str | None]:
+    """The algorithm and key for a new object: as the request says, else as the bucket does."""
+    name = "x-amz-server-side-encryption"
+    if headers.get(name):
+        return headers[name], headers.get(f"{name}-aws-kms-key-id")
+    rule: Mapping[str, Any] = (bucket.encryption or {}).get("Rule", {})
+    by_default = rule.get("ApplyServerSideEncryptionByDefault", {})
+    return by_default.get("SSEAlgorithm"), by_default.get("KMSMasterKeyID")
+
+
 def key_of(item: FakeKey | None) -> str | None:
     """The key that an object is encrypted with."""
     return item.kms_key_id if item is not None and item.encryption == "aws:kms" else None

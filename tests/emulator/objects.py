@@ -35,6 +35,19 @@ def find_object(bucket: str, key: str) -> FakeKey | None:
     return None if item is None or isinstance(item, FakeDeleteMarker) else item
 
 
+def find_version(bucket: str, key: str, version: str | None) -> FakeKey | None:
+    """One version of an object, or the current one; None when it is missing or deleted."""
+    if version is None:
+        return find_object(bucket, key)
+    found = find_bucket(bucket)
+    versions = found.keys.getlist(key, []) if found else []
+    return next((item for item in versions if _is_version(item, version)), None)
+
+
+def _is_version(item: Any, version: str) -> bool:
+    return isinstance(item, FakeKey) and item.version_id == version
+
+
 def copies_of(bucket: str, image_id: str, delete_markers_count: bool) -> Iterator[str]:
     """The keys under which a bucket holds an AMI, under any path.
 
