@@ -190,6 +190,10 @@ class Emulator:
         """How often each action had which outcome: OK, an error code, dropped."""
         return dict(self.call("GET", "/outcomes"))
 
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """How many bytes of bodies each action `received` and `sent`."""
+        return dict(self.call("GET", "/traffic"))
+
     def log(self) -> list[dict[str, Any]]:
         """The requests in order, with emulated time, caller, AMIs, key and outcome."""
         return list(self.call("GET", "/log"))

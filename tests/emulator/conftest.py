@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from .client import Emulator
 
 REGION = "us-east-1"
+_ONCE = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
 
 
 class Lab:
@@ -28,7 +29,12 @@ class Lab:
         self.client = cache(self._client)
 
     def _client(
-        self, service: str, region: str = REGION, key: str = "", scheme: str = "https"
+        self,
+        service: str,
+        region: str = REGION,
+        key: str = "",
+        scheme: str = "https",
+        config: Config | None = None,
     ) -> Any:
         environment = self.emulator.environment
         return self._session.client(
@@ -38,7 +44,7 @@ class Lab:
             verify=self.emulator.ca_bundle,
             aws_access_key_id=key or environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+            config=_ONCE.merge(config) if config else _ONCE,
         )
 
     @property

@@ -22,7 +22,7 @@ from moto.s3.models import FakeKey, FakeMultipart
 from moto.s3.responses import S3Response
 from moto.s3.utils import metadata_from_headers
 
-from . import objects
+from . import choices, objects
 from .checksums import Checksum, checked, computed, declared
 from .clock import to_datetime
 from .encryption import applied
@@ -273,8 +273,10 @@ def _encryption_headers(upload: Any) -> dict[str, str]:
 
 
 def _require_agreed(checksum: Checksum | None, algorithm: str | None) -> None:
-    """Reported with both orders of the words, such as https://github.com/apache/opendal/pull/4533."""
+    """Reported, such as https://github.com/apache/opendal/pull/4533."""
     actual = checksum.algorithm if checksum else None
+    if algorithm is None and not choices.UNAGREED_PART_CHECKSUM_IS_ERROR:
+        return
     if actual != algorithm:
         message = (
             f"Checksum Type mismatch occurred, expected checksum Type: {algorithm or 'null'}, "

@@ -109,12 +109,17 @@ def test_part_with_another_checksum_is_refused(
     assert "Parts" not in lab.s3.list_parts(**upload.place)
 
 
-def test_checksum_that_was_not_agreed_on_is_refused(lab: Lab, refusal: Refusals) -> None:
+def test_checksum_that_was_not_agreed_on_is_checked_and_forgotten(
+    lab: Lab, refusal: Refusals
+) -> None:
     upload = begin(lab, ContentType="text/plain")
     with refusal:
-        upload.put(1, b"body")
-    assert refusal.code == "InvalidRequest"
-    assert "expected checksum Type: null, actual checksum Type: sha256" in refusal.message
+        upload.put(1, b"body", ChecksumSHA256=sha256(b"other"))
+    assert refusal.code == "BadDigest"
+    assert upload.put(1, b"body")["ChecksumSHA256"] == sha256(b"body")
+    upload.complete("ETag")
+    head = lab.s3.head_object(Bucket="vault", Key="a.bin", ChecksumMode="ENABLED")
+    assert "ChecksumSHA256" not in head
 
 
 def test_completing_needs_every_checksum(lab: Lab, refusal: Refusals) -> None:
