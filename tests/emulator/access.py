@@ -23,6 +23,7 @@ from .ec2_targets import Target
 from .encryption import KeyUse, applied, key_of, key_use
 from .filters import like
 from .model import Refused
+from .partitions import suffix_of
 from .policy import Attempt, ContextValue, Verdict, evaluate
 from .scenario import Scenario
 from .wire import Request
@@ -180,7 +181,7 @@ class Access:
             "endpoint. Please send all future requests to this endpoint.",
             301,
             header,
-            {"Endpoint": f"{bucket}.s3.{region}.amazonaws.com", "Bucket": bucket},
+            {"Endpoint": f"{bucket}.s3.{region}.{suffix_of(region)}", "Bucket": bucket},
         )
 
     def _source_closed(self, request: Request, caller: Caller, context: Context) -> Error | None:

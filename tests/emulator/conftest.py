@@ -23,15 +23,16 @@ _ONCE = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
 class Lab:
     """The emulator with clients for any service, Region and access key, without retries."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, region: str = REGION) -> None:
         self.emulator = emulator
+        self._region = region
         self._session = boto3.Session()
         self.client = cache(self._client)
 
     def _client(
         self,
         service: str,
-        region: str = REGION,
+        region: str = "",
         key: str = "",
         scheme: str = "https",
         config: Config | None = None,
@@ -39,7 +40,7 @@ class Lab:
         environment = self.emulator.environment
         return self._session.client(
             service,
-            region_name=region,
+            region_name=region or self._region,
             endpoint_url=self.emulator.url.replace("https", scheme),
             verify=self.emulator.ca_bundle,
             aws_access_key_id=key or environment["AWS_ACCESS_KEY_ID"],

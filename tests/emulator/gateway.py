@@ -13,7 +13,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from . import faults, objects
+from . import faults, objects, partitions
 from .answers import Answer, Error, error_answer
 from .control import Control
 from .ec2_targets import targets
@@ -86,6 +86,9 @@ class Gateway:
     def _answer(
         self, request: Request, environ: dict[str, Any], fault: Fault | None
     ) -> Answer | None:
+        foreign = partitions.refusal(request)
+        if foreign:
+            return error_answer(request, Error(*foreign))
         if request.service == "ec2" and not self._within_rate(request):
             return error_answer(
                 request, Error("RequestLimitExceeded", "Request limit exceeded.", 503)

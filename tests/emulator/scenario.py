@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from . import choices
 from .documents import read_document
 from .limits import RESTORE_IN_FLIGHT_GIB, STORE_IN_FLIGHT_GIB, Rate, default_rate
+from .partitions import served
 
 T = TypeVar("T")
 
-DEFAULT_ACCOUNT = "123456789012"
+DEFAULT_ACCOUNT = served().account
 AWS_RATES = "aws"
 
 
