@@ -103,7 +103,8 @@ class Stage:
 
         def client(_module: AnsibleAWSModule, service: str, **extra: Any) -> Any:
             own = extra.get("aws_config", {}).get("retries", {})
-            return self.client(service, key, own.get("total_max_attempts", 3))
+            caller = extra.get("aws_access_key_id") or key
+            return self.client(service, caller, own.get("total_max_attempts", 3))
 
         # Kept for one module's life, which ends with its process outside of tests.
         warnings._global_warnings.clear()
