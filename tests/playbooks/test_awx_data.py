@@ -27,7 +27,11 @@ class Loader(yaml.SafeLoader):
     """YAML with the tag for text that is no template."""
 
 
-Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+def text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
+Loader.add_constructor("!unsafe", text)
 
 
 def document(name: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ DISKS = [
     {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
     {"device": "/dev/sdf", "size": 20},
 ]
-WEB = {"name": "web (1)", "tags": {"env": "prod", "backup": ""}, "volumes": DISKS}
+TAGS = {"env": "prod", "backup": ""}
+WEB = {"name": "web (1)", "tags": TAGS, "volumes": DISKS}
 DB = {"name": "db-1", "description": "a database", "tags": {"env": "prod"}, "volumes": DISKS[:1]}
 
 Launch = Callable[..., Job]
@@ -134,7 +135,7 @@ def test_from_one_partition_to_another_and_once_more(
         web: there["web (1)"]["image_id"],
         db: there["db-1"]["image_id"],
     }
-    assert there["web (1)"]["tags"].items() >= {**WEB["tags"], "relayed": "yes"}.items()
+    assert there["web (1)"]["tags"].items() >= {**TAGS, "relayed": "yes"}.items()
     assert len(there["web (1)"]["snapshot_ids"]) == len(DISKS)
     assert {image["state"] for image in there.values()} == {"available"}
     assert {image["owner"] for image in there.values()} == {"210987654321"}
