@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from moto.utilities.utils import get_partition
-
 if TYPE_CHECKING:
     from .wire import Request
 
@@ -23,9 +21,13 @@ VARIABLE = "AMISTORE_EMULATED_PARTITION"
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition with the Region, account and access key that its emulator starts with."""
+    """A partition with the Region, account and access key that its emulator starts with.
+
+    Regions begin with `prefix`; one that begins with none of them is of the commercial partition.
+    """
 
     name: str
+    prefix: str
     region: str
     account: str
     access_key: str
@@ -36,10 +38,15 @@ class Partition:
 PARTITIONS = {
     partition.name: partition
     for partition in (
-        Partition("aws", "us-east-1", "123456789012", "EMULATEDACCESSKEY001"),
-        Partition("aws-us-gov", "us-gov-west-1", "210987654321", "EMULATEDGOVCLOUDKEY1"),
+        Partition("aws", "", "us-east-1", "123456789012", "EMULATEDACCESSKEY001"),
+        Partition("aws-us-gov", "us-gov-", "us-gov-west-1", "210987654321", "EMULATEDGOVCLOUDKEY1"),
         Partition(
-            "aws-cn", "cn-north-1", "321098765432", "EMULATEDCHINAKEY0001", "amazonaws.com.cn"
+            "aws-cn",
+            "cn-",
+            "cn-north-1",
+            "321098765432",
+            "EMULATEDCHINAKEY0001",
+            "amazonaws.com.cn",
         ),
     )
 }
@@ -51,9 +58,13 @@ def served() -> Partition:
     return PARTITIONS[os.environ.get(VARIABLE, "aws")]
 
 
+def _partition_of(region: str) -> Partition:
+    fitting = (p for p in PARTITIONS.values() if p.prefix and region.startswith(p.prefix))
+    return next(fitting, PARTITIONS["aws"])
+
+
 def suffix_of(region: str) -> str:
-    partition = PARTITIONS.get(get_partition(region))
-    return partition.suffix if partition else "amazonaws.com"
+    return _partition_of(region).suffix
 
 
 def refusal(request: Request) -> tuple[str, str, int] | None:
@@ -66,7 +77,7 @@ def refusal(request: Request) -> tuple[str, str, int] | None:
     keys = {partition.access_key for partition in PARTITIONS.values()} - {here.access_key}
     if request.access_key in keys:
         return _UNKNOWN_KEY.get(request.service, _UNKNOWN_TOKEN)
-    elsewhere = request.region and get_partition(request.region) != here.name
+    elsewhere = request.region and _partition_of(request.region) is not here
     if here.name != "aws" and elsewhere:
         return _WRONG_REGION.get(request.service, _UNKNOWN_TOKEN)
     return None
