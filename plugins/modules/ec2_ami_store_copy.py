@@ -324,7 +324,6 @@ images:
           returned: always
           type: int
           sample: 0
-      returned: always
       sample: {source: etag, destination: checksums, parts_read_back: 0}
     changed:
       description: >-
