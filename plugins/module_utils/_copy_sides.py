@@ -220,7 +220,7 @@ class Side:
         except (CopyError, InputError):
             raise
         except AmiStoreError as error:
-            if error.exception is None:
+            if error.exception is None and not isinstance(error, ObjectForbiddenError):
                 raise CopyError(f"{self.name}: {error.message}") from error
             raise explain(self, what, key, error) from error
 
