@@ -429,7 +429,8 @@ class Copier:
             record,
             self.destination.bucket.name,
             copy,
-            self.options.tags or (),
+            # Those that an earlier run has given stay ours when this one gives none.
+            {*(self.options.tags or ()), *_own_tag_keys(job.present_manifest)},
         )
 
     def _reconcile_tags(self, job: Job) -> bool:
@@ -1028,3 +1029,7 @@ def _may_be_there(error: AmiStoreError) -> bool:
 
 def _refused(error: CopyError) -> bool:
     return error.code in REFUSED_CODES
+
+
+def _own_tag_keys(manifest: Manifest | None) -> t.Iterable[str]:
+    return manifest.object_tag_keys if manifest else ()

@@ -23,7 +23,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     send_once,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
-from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
+    Bucket,
+    ObjectForbiddenError,
+)
 
 SOURCE = "source"
 DESTINATION = "destination"
@@ -217,7 +220,7 @@ class Side:
         except (CopyError, InputError):
             raise
         except AmiStoreError as error:
-            if error.exception is None:
+            if error.exception is None and not isinstance(error, ObjectForbiddenError):
                 raise CopyError(f"{self.name}: {error.message}") from error
             raise explain(self, what, key, error) from error
 
@@ -258,6 +261,8 @@ def is_passing(error: AmiStoreError) -> bool:
 def explain(side: Side, what: str, key: str, error: AmiStoreError) -> CopyError:
     """Return the failure as the user reads it: side, bucket and key, AWS's words, what to do."""
     code, words = error_code(error), aws_words(error)
+    if isinstance(error, ObjectForbiddenError):
+        code = "403"
     kind, advice = _refused_run(side, code, error) or _refused_object(side, key, code, words)
     return kind(
         f"{side.name} {side.bucket.url(key)}: cannot {what} it: {words.rstrip('.')}. {advice}", code
@@ -299,7 +304,8 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
     if "kms" in words.lower():
         return CopyError, f"{KMS_RIGHTS} {GOES_ON}"
     if code in FORBIDDEN_CODES:
-        return CopyError, f"{_rights(side)} {GOES_ON}"
+        # A refused look has no words, and a checksum cannot be looked at without the key.
+        return CopyError, f"{_rights(side)} {KMS_RIGHTS} {GOES_ON}"
     return CopyError, ADVICE.get(code, GOES_ON)
 
 
