@@ -23,14 +23,15 @@ from tests.servers.server import HOST, Command, kept
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request that the server answered."""
+    """One request."""
 
     method: str
     target: str
     range: str
     sent: int
-    """Bytes of the request's body."""
+    """Bytes of the request's body that came."""
     status: int
+    """0 if the server has not answered."""
     answered: int | None
     """Bytes of the answer's body, where it says so."""
 

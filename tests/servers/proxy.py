@@ -73,7 +73,7 @@ class Settings:
     rate: float = 0.0
     """Bytes per second of a connection in each direction; 0 is no limit."""
     journal: str = ""
-    """File for one line of JSON per exchange, written when the server has answered."""
+    """File for one line of JSON per exchange, written when the server has answered, or can't."""
     faults: tuple[Fault, ...] = ()
 
     @staticmethod
@@ -118,6 +118,8 @@ class Mover:
 
     def __init__(self, direction: str, source: socket.socket, target: socket.socket) -> None:
         self.direction, self.source, self.target = direction, source, target
+        self.moved = 0
+        """Bytes of the present body."""
         self._out, self._in = os.pipe()
         fcntl.fcntl(self._in, _F_SETPIPE_SZ, CHUNK)
 
@@ -134,6 +136,7 @@ class Mover:
             while left:
                 left -= os.splice(self._out, self.target.fileno(), left)
             count -= taken
+            self.moved += taken
             pace.passed(taken)
 
     def move_to_end(self, pace: Pace) -> None:
@@ -171,15 +174,23 @@ class Connection:
         if request is None:
             return False
         time.sleep(self.settings.latency)
+        self.up.moved = 0
+        try:
+            answer = self._ask(request)
+        except BaseException:
+            self._note(request, 0, None)
+            raise
+        self._note(request, answer.status, body_of_answer(request, answer))
+        self.client.sendall(answer.raw)
+        return self._answer_body(request, answer) and not request.closes
+
+    def _ask(self, request: Head) -> Head:
         self.server.sendall(request.raw)
         if request.is_chunked:
             self._chunks(self.up)
         elif self._is_invited(request):
             self._body(self.up, request, request.length)
-        answer = self._answer(request)
-        self._journal(request, answer)
-        self.client.sendall(answer.raw)
-        return self._answer_body(request, answer) and not request.closes
+        return self._answer(request)
 
     def _is_invited(self, request: Head) -> bool:
         """Whether the client sends the body, for which it may wait for the server's word."""
@@ -245,19 +256,20 @@ class Connection:
             raise Cut
         byte = mover.source.recv(1)
         mover.target.sendall(bytes([byte[0] ^ 0xFF]))
+        mover.moved += 1
         mover.move(length - fault.at - 1, pace)
 
     def _faults(self, direction: str, request: Head, length: int) -> Iterator[Fault]:
         return (f for f in self.settings.faults if f.claims(direction, request, length))
 
-    def _journal(self, request: Head, answer: Head) -> None:
+    def _note(self, request: Head, status: int, answered: int | None) -> None:
         self.journal.write(
             method=request.method,
             target=request.target,
             range=request.header("range"),
-            sent=request.length,
-            status=answer.status,
-            answered=body_of_answer(request, answer),
+            sent=self.up.moved,
+            status=status,
+            answered=answered,
         )
 
 
