@@ -23,10 +23,14 @@ def arguments(source_url: str, target_url: str, keys: Sequence[str]) -> dict[str
     credentials = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": REGION}
     here = credentials | {"endpoint_url": target_url, "bucket": BUCKET}
     there = credentials | {"endpoint_url": source_url, "bucket": BUCKET}
-    return here | {f"source_{name}": value for name, value in there.items()} | {
-        "object_keys": list(keys),
-        "method": "streaming",
-    }
+    return (
+        here
+        | {f"source_{name}": value for name, value in there.items()}
+        | {
+            "object_keys": list(keys),
+            "method": "streaming",
+        }
+    )
 
 
 def as_input(given: dict[str, Any]) -> str:

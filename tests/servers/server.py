@@ -195,9 +195,7 @@ def kept(folder: Path, command: Command, log: Path) -> Iterator[subprocess.Popen
         process.wait(_STOP_SECONDS)
 
 
-def _wait_until_it_works(
-    name: str, url: str, process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _wait_until_it_works(name: str, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     client, deadline = s3_client(url), time.monotonic() + _START_SECONDS
     while True:
         try:

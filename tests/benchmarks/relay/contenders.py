@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.servers import module
 from tests.servers.server import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, program
 
+
 @dataclass(frozen=True)
 class Route:
     """From where to where, as the client sees it."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.relay.outcome import MIB
 from tests.benchmarks.relay.race import is_equal

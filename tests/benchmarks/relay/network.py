@@ -17,18 +17,15 @@ class Network:
     """Seconds of a round trip."""
     rate: float = 0.0
     """Bytes per second of one connection in one direction; 0 is no limit."""
-
-    @property
-    def is_direct(self) -> bool:
-        return not self.latency and not self.rate
+    is_direct: bool = False
+    """No proxy, and so nothing of the above."""
 
 
-DIRECT = Network("direct")
+DIRECT = Network("direct", is_direct=True)
+PROXY_ALONE = Network("a proxy that adds nothing")
 
 
 def delayed(milliseconds: float) -> Network:
-    if not milliseconds:
-        return DIRECT
     return Network(f"{milliseconds:g} ms", latency=milliseconds / 1000)
 
 

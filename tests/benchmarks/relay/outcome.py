@@ -36,3 +36,7 @@ class Outcome:
     @property
     def cpu_per_gib(self) -> float:
         return self.cpu * GIB / self.size
+
+
+def in_words(size: int) -> str:
+    return f"{size / GIB:g} GiB" if size >= GIB else f"{size / MIB:g} MiB"
