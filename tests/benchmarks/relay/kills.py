@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tests.benchmarks.relay.outcome import MIB
 from tests.benchmarks.relay.race import is_equal
 from tests.benchmarks.relay.source import Source
 from tests.servers import module
-from tests.servers.proxies import Exchange, proxy
+from tests.servers.proxies import Exchange, Proxy, proxy
 from tests.servers.server import BY_NAME
 
 _LOOK_SECONDS = 0.005
@@ -52,7 +52,7 @@ def kill_and_finish(
         for _life in range(kills):
             # A share for each life, so that there is something left for the next one to do.
             done += int(chance.random() * 2 * (source.size - done) / (kills + 2))
-            _kill_once(given, lambda least=done: acknowledged(counted.exchanges()) >= least)
+            _kill_once(given, counted, done)
         result = module.run(given)
         if result.get("failed"):
             raise RuntimeError(str(result.get("msg")))
@@ -67,9 +67,10 @@ def kill_and_finish(
         )
 
 
-def _kill_once(given: dict[str, Any], is_time: Callable[[], bool]) -> None:
+def _kill_once(given: dict[str, Any], counted: Proxy, least: int) -> None:
+    """Kill it once so many bytes are acknowledged."""
     process = module.start(given)
-    while process.poll() is None and not is_time():
+    while process.poll() is None and acknowledged(counted.exchanges()) < least:
         time.sleep(_LOOK_SECONDS)
     if process.poll() is not None:
         raise RuntimeError(f"it ended before it was killed: {module.finish(process)}")

@@ -121,7 +121,7 @@ def _pipeline(commands: Pipeline, environment: Mapping[str, str], log: Path) -> 
         usages = [_wait(process) for process in processes]
     for process in processes:
         if process.returncode:
-            raise Failed(f"{process.args}: {log.read_text(errors='replace')[-2000:]}")
+            raise Failed(f"{process.args!r}: {log.read_text(errors='replace')[-2000:]}")
     return Usage(
         cpu=sum(usage.cpu for usage in usages),
         memory=sum(usage.memory for usage in usages),
