@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def test_the_copy_has_the_bytes_and_the_metadata(pair: Between, content: bytes, 
     assert (result["changed"], image["state"], image["size"]) == (True, "Copied", len(content))
     assert pair.arrived(key) == content
     head = pair.target.client().head_object(Bucket=BUCKET, Key=key)
-    assert head["Metadata"] == METADATA
+    assert METADATA.items() <= head["Metadata"].items()
     assert image["bytes_sent"] == len(content)
 
 
@@ -135,8 +136,6 @@ def test_digests_tell_what_arrived(pair: Between, content: bytes, key: str) -> N
         for start, size in zip(starts, sizes, strict=True)
     ]
     whole = hashlib.sha256(b"".join(digests)).digest()
-    import base64
-
     assert told in (
         f"{base64.b64encode(whole).decode()}-4",
         base64.b64encode(hashlib.sha256(content).digest()).decode(),
