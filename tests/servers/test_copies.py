@@ -79,7 +79,7 @@ def test_check_mode_predicts_and_moves_nothing(pair: Between, content: bytes, ke
     pair.put(content, key)
     result = pair.copy(key, _ansible_check_mode=True)
     [image] = result["images"]
-    assert (result["changed"], image["state"], image["size"]) == (True, "Copied", len(content))
+    assert (result["changed"], image["state"], image["size"]) == (True, "NotCopied", len(content))
     assert not pair.is_there(key)
     assert bodies_of(pair.source_proxy.exchanges(), key) == 0
     assert {each.method for each in pair.target_proxy.exchanges()} <= {"GET", "HEAD"}

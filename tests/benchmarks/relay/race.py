@@ -53,7 +53,7 @@ def run(contender: Contender, network: Network, source: Source, work: Path, data
             route = Route(source_url, target_url, key, folder)
             route.given.symlink_to(given)
             try:
-                return measured(contender.steps(route), variables(route), folder / "log")
+                return measured(contender.steps(route), variables(route), folder)
             finally:
                 route.given.unlink()
                 route.file.unlink(missing_ok=True)
@@ -84,10 +84,10 @@ def seen_through(url: str, network: Network) -> Iterator[str]:
 
 
 def measured(
-    steps: Sequence[Pipeline], more_variables: Mapping[str, str], log: Path
+    steps: Sequence[Pipeline], more_variables: Mapping[str, str], folder: Path
 ) -> tuple[float, Usage]:
     begun = time.monotonic()
-    used = [_pipeline(step, os.environ | dict(more_variables), log) for step in steps]
+    used = [_pipeline(step, os.environ | dict(more_variables), folder) for step in steps]
     return time.monotonic() - begun, Usage(
         cpu=sum(usage.cpu for usage in used),
         memory=max(usage.memory for usage in used),
@@ -95,9 +95,11 @@ def measured(
     )
 
 
-def _pipeline(commands: Pipeline, environment: Mapping[str, str], log: Path) -> Usage:
+def _pipeline(commands: Pipeline, environment: Mapping[str, str], folder: Path) -> Usage:
     processes: list[subprocess.Popen[bytes]] = []
-    with log.open("wb") as output, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        # In memory: what a program prints is not to count as written to disk.
+        log = stack.enter_context(os.fdopen(os.memfd_create("log"), "w+b"))
         feed: Any = subprocess.DEVNULL
         for command in commands:
             if command.input:
@@ -108,10 +110,10 @@ def _pipeline(commands: Pipeline, environment: Mapping[str, str], log: Path) -> 
             process = subprocess.Popen(
                 command.words,
                 env=environment,
-                cwd=log.parent,
+                cwd=folder,
                 stdin=feed,
-                stdout=output if is_last else subprocess.PIPE,
-                stderr=output,
+                stdout=log if is_last else subprocess.PIPE,
+                stderr=log,
             )
             if processes:
                 # The end of the pipe that is the program's now.
@@ -119,9 +121,11 @@ def _pipeline(commands: Pipeline, environment: Mapping[str, str], log: Path) -> 
             feed = process.stdout
             processes.append(process)
         usages = [_wait(process) for process in processes]
-    for process in processes:
-        if process.returncode:
-            raise Failed(f"{process.args!r}: {log.read_text(errors='replace')[-2000:]}")
+        for process in processes:
+            if process.returncode:
+                log.seek(0)
+                said = log.read().decode(errors="replace")
+                raise Failed(f"{process.args!r}: {said[-2000:]}")
     return Usage(
         cpu=sum(usage.cpu for usage in usages),
         memory=sum(usage.memory for usage in usages),
