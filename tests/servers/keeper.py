@@ -57,6 +57,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    # An interrupt at the terminal reaches the whole group; what is kept ends in order all the same.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal may reach all that a test has started; what is kept ends in order all the same. These
+    # are not ignored by SIG_IGN, which what is started here would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_signal: None)
     sys.exit(keep(map(Path, sys.argv[1].split(os.pathsep)), sys.argv[2:]))
