@@ -73,6 +73,8 @@ def s3_client(url: str) -> Any:
             connect_timeout=5,
             read_timeout=60,
             retries={"max_attempts": 1, "mode": "standard"},
+            # rclone sends the checksum of the whole with a part of it.
+            response_checksum_validation="when_required",
         ),
     )
 

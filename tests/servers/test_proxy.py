@@ -20,7 +20,7 @@ from tests.servers.proxies import fault, proxy
 from tests.servers.server import BUCKET, Server, rclone
 
 CONTENT = Random(1).randbytes(1 << 20)
-# One byte more than is read: of a range, botocore can't verify the whole's checksum.
+# One byte more than is read: a range of all is answered like a request without one.
 STORED = CONTENT + b"."
 WHERE = {"Bucket": BUCKET, "Key": "object"}
 
