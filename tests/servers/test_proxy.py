@@ -56,7 +56,7 @@ def test_every_request_is_remembered(server: Server) -> None:
             client.head_object(Bucket=BUCKET, Key="not there")
         first, second, third = between.exchanges()
         assert (first.method, first.sent, first.status) == ("PUT", len(STORED), 200)
-        assert (second.method, second.answered, second.status) == ("GET", len(CONTENT), 206)
+        assert (second.method, second.answered) == ("GET", len(CONTENT))
         assert second.range == f"bytes=0-{len(CONTENT) - 1}"
         assert (third.method, third.status) == ("HEAD", 404)
         between.forget()
