@@ -113,7 +113,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--sizes", nargs="*", type=int, default=[64, 1024], metavar="MIB", help="without a proxy"
     )
     parser.add_argument("--delayed-size", type=int, default=1024, metavar="MIB")
-    parser.add_argument("--capped-size", type=int, default=512, metavar="MIB")
+    parser.add_argument("--capped-size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--delays", nargs="*", type=float, default=[20, 80], metavar="MS")
     parser.add_argument("--caps", nargs="*", type=float, default=[5], metavar="MIB_PER_S")
     parser.add_argument("--repeats", type=int, default=1)
