@@ -24,6 +24,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS_VARIABLE = "AMISTORE_RELAY_PROGRAMS"
@@ -35,6 +36,9 @@ ACCESS_KEY = "EMULATEDACCESSKEY001"
 SECRET_KEY = "emulatedsecretkeythatopensnothing000000"
 BUCKET = "vault"
 _START_SECONDS = 60.0
+_ATTEMPTS = 3
+_PORTS = 8
+"""Those of SeaweedFS, the most; the first is that of S3."""
 _STOP_SECONDS = 10.0
 
 
@@ -109,14 +113,15 @@ class Command:
     """What it makes outside of its folder."""
 
 
-def _weed(folder: Path, port: int) -> Command:
+def _weed(folder: Path, free: Sequence[int]) -> Command:
     identities = folder / "identities.json"
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     identity = {"name": "test", "credentials": credentials, "actions": ["Admin"]}
     identities.write_text(json.dumps({"identities": [identity]}))
     names = ("master.port", "volume.port", "filer.port")
     more = ("master.port.grpc", "volume.port.grpc", "filer.port.grpc", "s3.port.grpc")
-    ports = dict(zip((*names, *more), free_ports(len(names) + len(more)), strict=True))
+    port, *others = free
+    ports = dict(zip((*names, *more), others, strict=True))
     options = {
         "ip": HOST,
         "ip.bind": HOST,
@@ -146,14 +151,14 @@ def _weed(folder: Path, port: int) -> Command:
     return Command([program("weed"), f"-logdir={folder}", "server", *words], sockets)
 
 
-def _rclone(folder: Path, port: int) -> Command:
+def _rclone(folder: Path, free: Sequence[int]) -> Command:
     data = folder / "data"
     data.mkdir()
     words = [
         program("rclone"),
         "serve",
         "s3",
-        f"--addr={HOST}:{port}",
+        f"--addr={HOST}:{free[0]}",
         f"--auth-key={ACCESS_KEY},{SECRET_KEY}",
         f"--config={os.devnull}",
         f"--cache-dir={folder / 'cache'}",
@@ -163,15 +168,34 @@ def _rclone(folder: Path, port: int) -> Command:
 
 
 def _serve(
-    name: str, command: Callable[[Path, int], Command], parent: Path | None
+    name: str, command: Callable[[Path, Sequence[int]], Command], parent: Path | None
 ) -> Iterator[Server]:
+    with contextlib.ExitStack() as stack:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                started = _start(name, command, parent, stack)
+                break
+            except NotStarted:
+                stack.close()
+                # Somebody else may have taken a port that was free a moment ago.
+                if attempt == _ATTEMPTS:
+                    raise
+        yield started
+
+
+def _start(
+    name: str,
+    command: Callable[[Path, Sequence[int]], Command],
+    parent: Path | None,
+    stack: contextlib.ExitStack,
+) -> Server:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
-    [port] = free_ports(1)
-    log = folder / "log"
-    url = f"http://{HOST}:{port}"
-    with kept(folder, command(folder, port), log) as process:
-        _wait_until_it_works(name, url, process, log)
-        yield Server(name, url, process.pid, log)
+    # All at once, so that they differ.
+    ports = free_ports(_PORTS)
+    log, url = folder / "log", f"http://{HOST}:{ports[0]}"
+    process = stack.enter_context(kept(folder, command(folder, ports), log))
+    _wait_until_it_works(name, url, process, log)
+    return Server(name, url, process.pid, log)
 
 
 @contextlib.contextmanager
@@ -203,6 +227,8 @@ def _wait_until_it_works(name: str, url: str, process: subprocess.Popen[bytes], 
         try:
             _try(client)
             return
+        except ResponseParserError as error:
+            raise NotStarted(f"{name}: somebody else answers") from error
         except (BotoCoreError, ClientError) as error:
             if process.poll() is not None:
                 raise NotStarted(f"{name} ended by itself") from error
