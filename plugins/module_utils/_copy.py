@@ -265,7 +265,7 @@ class Copier:
                 if error_code(error) not in NO_TAGS_CODES and unclear < TRIES_FOR_TAGS:
                     raise
                 return None
-            return dict(boto3_tag_list_to_ansible_dict(answer["TagSet"]))
+            return dict(boto3_tag_list_to_ansible_dict(answer.get("TagSet") or []))
 
         tags = side.retry("read the tags of", key, read)
         if unclear >= TRIES_FOR_TAGS:

@@ -20,6 +20,7 @@ from tests.tools.running import Outcome, Result
 
 PROGRAMS = (
     "bench",
+    "bench-relay",
     "bench-second-run",
     "bench-simulation",
     "campaign",
@@ -115,6 +116,8 @@ def main(arguments: Sequence[str]) -> int:
             return check(chosen.names, chosen.jobs)
         case "bench":
             return programs.comparison(chosen.arguments)
+        case "bench-relay":
+            return programs.relay(chosen.arguments)
         case "bench-second-run":
             return programs.second_run(chosen.arguments)
         case "bench-simulation":

@@ -109,10 +109,10 @@ def test_pace_halves_once_per_congestion_and_recovers() -> None:
     clock.time += 2
     pace.slow_down()
     assert pace.limit == 4
-    for _ in range(4):
+    for _turn in range(4):
         pace.speed_up()
     assert pace.limit == 5
-    for _ in range(1000):
+    for _turn in range(1000):
         pace.speed_up()
     assert pace.limit == 16
 
@@ -120,7 +120,7 @@ def test_pace_halves_once_per_congestion_and_recovers() -> None:
 def test_pace_never_stops() -> None:
     clock = VirtualClock()
     pace = Pace(4, clock)
-    for _ in range(10):
+    for _turn in range(10):
         clock.time += 2
         pace.slow_down()
     assert pace.limit == 1
