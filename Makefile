@@ -55,7 +55,7 @@ permissions: python ## what the IAM policies allow, action by action
 	@$(CHECK) permissions
 
 .PHONY: servers
-servers: python ## copies between S3 servers of other projects, on loopback
+servers: python ## copies between S3 servers of other projects, not part of test
 	@$(CHECK) servers
 
 .PHONY: sanity
