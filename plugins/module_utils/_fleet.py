@@ -319,20 +319,23 @@ class Fleet(t.Generic[E]):
         running = [
             entry
             for entry in self._open
-            if entry.phase is Phase.RUNNING or self._may_run(entry, now)
+            if entry.phase is Phase.RUNNING or (entry.may_run_until and self._may_run(entry, now))
         ]
         foreign = self._operation.foreign_size
         return sum(entry.size for entry in running) + foreign, bool(running or foreign)
 
     def _may_run(self, entry: E, now: float) -> bool:
-        """Tell whether AWS may have executed its request, though no look has shown it."""
+        """Tell whether AWS may have executed its request, though no look has shown it.
+
+        Never where `may_run_until` is 0, which callers test first: they go through thousands.
+        """
         if entry.phase is Phase.UNSURE:
             return entry.may_run_until > 0.0
         return now < entry.may_run_until and entry.phase in (Phase.READY, Phase.HELD)
 
     def _fits(self, entry: E, room: float, now: float) -> bool:
         """Tell whether there is room; what may be running is counted in already."""
-        if self._may_run(entry, now):
+        if entry.may_run_until and self._may_run(entry, now):
             return room >= min(0, self._limits.in_flight - entry.size)
         return entry.size <= room
 
@@ -461,6 +464,8 @@ class Fleet(t.Generic[E]):
         return self._surveyed_at + survey_interval(self._surveyed_at - self._begun, entries)
 
     def _is_nearly_over(self, most: int) -> bool:
+        if len(self._open) > 2 * FEW_LEFT:
+            return False
         left = self._with(*OPEN_PHASES)
         return len(left) <= most and all(entry.phase is Phase.RUNNING for entry in left)
 
