@@ -375,10 +375,23 @@ class Copier:
         if self.options.check_mode:
             self._foresee(job, decision.action)
         elif copies:
-            self._abort_leftovers(job)
-            self._copy(job)
+            self._make(job)
         else:
-            self._keep(job, decision.action)
+            self._keep_or_replace(job, decision.action)
+
+    def _make(self, job: Job) -> None:
+        self._abort_leftovers(job)
+        self._copy(job)
+
+    def _keep_or_replace(self, job: Job, action: Action) -> None:
+        try:
+            self._keep(job, action)
+        except MismatchError:
+            if not self.options.overwrite:
+                raise
+            self.destination.halt.clear()
+            job.entry.parts = max(1, job.layout.count)
+            self._make(job)
 
     def _foresee(self, job: Job, action: Action) -> None:
         """Tell what a run would do."""

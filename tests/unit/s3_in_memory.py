@@ -70,9 +70,13 @@ class StoredThing:
     @classmethod
     def in_parts(cls, body: bytes, size: int, **facts: Any) -> StoredThing:
         """Return an object as it is after an upload in parts of this size."""
-        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        return cls.of([body[start : start + size] for start in range(0, len(body), size)], **facts)
+
+    @classmethod
+    def of(cls, pieces: list[bytes], **facts: Any) -> StoredThing:
+        """Return an object as it is after an upload of these parts."""
         etag = f"{md5(b''.join(map(md5, pieces))).hex()}-{len(pieces)}"
-        return cls(body, etag, [len(piece) for piece in pieces], **facts)
+        return cls(b"".join(pieces), etag, [len(piece) for piece in pieces], **facts)
 
 
 @dataclass

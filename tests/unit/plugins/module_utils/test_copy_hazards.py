@@ -1,0 +1,94 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies into a bucket that is not empty, next to the work of others and of earlier runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import State
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import Side
+from tests.unit.cloud import NOON, Cloud, Refusal, VirtualClock, Wire
+from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay
+from tests.unit.s3_in_memory import (
+    SOURCE_BUCKET,
+    TARGET_BUCKET,
+    S3InMemory,
+    StoredThing,
+)
+
+FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
+KMS = {"ServerSideEncryption": "aws:kms"}
+
+
+@pytest.fixture
+def memory(cloud: Cloud) -> S3InMemory:
+    return S3InMemory(cloud)
+
+
+@pytest.fixture
+def relay(wire: Wire, memory: S3InMemory, clock: VirtualClock) -> Relay:
+    return Relay(wire, memory, clock)
+
+
+def failing(refusal: Exception) -> Callable[[Any], None]:
+    def fail(_params: Any) -> None:
+        raise refusal
+
+    return fail
+
+
+def passing(_params: Any) -> None:
+    """Let a call through."""
+
+
+def manifest(relay: Relay, bucket: str, name: str, etag: str | None) -> None:
+    document = {
+        "format_version": 1,
+        "bucket": bucket,
+        "object_key": KEY,
+        "image": {"Name": name},
+        "object_tag_keys": [],
+        "stored_image": {"etag": etag, "size": 1, "task_start_time": None} if etag else None,
+    }
+    relay.s3.put(MANIFEST_KEY, StoredThing(json.dumps(document).encode()), bucket)
+
+
+def document(relay: Relay, key: str = MANIFEST_KEY) -> dict[str, Any]:
+    return dict(json.loads(relay.s3.get(key).body))
+
+
+# What an earlier run left without a proof
+
+
+def _damaged_copy_without_proof(relay: Relay) -> None:
+    relay.s3.kms = True
+    relay.store()
+    relay.copy()
+    del relay.s3.buckets[TARGET_BUCKET][RECORD_KEY]
+    relay.s3.get(KEY).body = BODY[:-1] + b"!"
+
+
+def test_overwrite_replaces_a_copy_that_differs_when_it_is_read(relay: Relay) -> None:
+    _damaged_copy_without_proof(relay)
+    refused = relay.copy()
+    assert refused.state is State.FAILED
+    assert "overwrite: true" in refused.reason
+    entry = relay.copy(overwrite=True)
+    assert (entry.state, entry.changed) == (State.COPIED, True), entry.reason
+    assert relay.s3.get(KEY).body == BODY
+    assert relay.copy().changed is False
+
+
+# Manifests at the destination
+
+
+# Objects and uploads of others
+
+
+# Proofs
