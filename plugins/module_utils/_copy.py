@@ -134,6 +134,8 @@ class Job:
     unfinished: _copy_uploads.Unfinished = field(default_factory=_copy_uploads.Unfinished)
     surely_ours: bool = True
     """What lies at the destination now is what this run has made."""
+    protected: bool = True
+    """Whether TLS protects what is read of the source."""
 
     @property
     def digest(self) -> str:
@@ -143,6 +145,7 @@ class Job:
                 "source": self.entry.identity,
                 "part_size": self.layout.part_size,
                 "settings": self.settings,
+                "protected": self.protected,
             }
         )
 
@@ -221,6 +224,7 @@ class Copier:
             manifest(),
             there(),
             present_manifest(),
+            protected=self.source.encrypted_in_transit,
         )
         self._read_record(job)
         decision = self._decide(job)

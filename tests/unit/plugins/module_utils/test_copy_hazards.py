@@ -92,3 +92,20 @@ def test_overwrite_replaces_a_copy_that_differs_when_it_is_read(relay: Relay) ->
 
 
 # Proofs
+
+
+def test_parts_that_came_unprotected_are_not_trusted_when_tls_is_used_later(relay: Relay) -> None:
+    relay.store(encryption=KMS)
+    relay.source_tls = False
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+
+    def damage(operation: str, params: Any, body: bytes) -> bytes:
+        first = operation == "GetObject" and params.get("Range", "").startswith("bytes=0-")
+        return bytes([body[0] ^ 1]) + body[1:] if first else body
+
+    relay.s3.on_the_way = damage
+    assert relay.copy().state is State.FAILED
+    relay.s3.on_the_way = lambda _operation, _params, body: body
+    relay.source_tls = True
+    assert relay.copy().state is State.COPIED
+    assert relay.s3.get(KEY).body == BODY
