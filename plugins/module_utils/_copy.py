@@ -525,6 +525,7 @@ class Copier:
         part = Part(1, 0, job.source.size)
         content, how = self._read_small(job, part)
         checksum = sha256_of(content)
+        condition = self._only_if_missing(job, "PutObject")
 
         def put() -> t.Any:
             entry.counts.add(sent=part.size)
@@ -535,7 +536,7 @@ class Copier:
                 Body=content,
                 ChecksumSHA256=checksum,
                 **job.settings,
-                **_copy_uploads.only_if_missing(self.destination, "PutObject", job.present is None),
+                **condition,
             )
 
         answer = self.destination.retry("write", key, put)
@@ -668,7 +669,10 @@ class Copier:
             self._each(job, missing, work)
             upload.parts = {**upload.parts, **own}
             how, by_etags = self._evidence_of_parts(job, upload)
-            self._see_source_again(job)
+            for look_again in together(
+                lambda: self._see_source_again(job), lambda: self._see_destination_again(job)
+            ):
+                look_again()
             answer = _copy_uploads.complete(
                 self.destination, entry.key, upload, create_only=job.present is None
             )
@@ -726,6 +730,30 @@ class Copier:
             job.source.size,
         ):
             raise self._source_changed(job)
+
+    def _only_if_missing(self, job: Job, operation: str) -> dict[str, str]:
+        """Return the condition that makes S3 refuse to replace anything, after a look where there
+        is none.
+        """
+        condition = _copy_uploads.only_if_missing(self.destination, operation, job.present is None)
+        if not condition:
+            self._see_destination_again(job)
+        return condition
+
+    def _see_destination_again(self, job: Job) -> None:
+        """Refuse to replace what came since the first look.
+
+        S3 rules it out by itself only for a new key, and only where botocore and the server know
+        the condition.
+        """
+        now, before = look(self.destination, job.entry.key), job.present
+        if now is None or (before and (before.etag, before.version_id) == (now.etag, now.version_id)):
+            return
+        raise TakenError(
+            f"destination {self.destination.bucket.url(job.entry.key)}: Something else was written"
+            " under this key during the copy, and was left as it is. Look at it; with overwrite:"
+            " true, running the same task again replaces it"
+        )
 
     # Prove
 
@@ -1006,7 +1034,7 @@ class Copier:
             ChecksumAlgorithm="SHA256",
             **directives,
             **job.settings,
-            **_copy_uploads.only_if_missing(self.destination, "CopyObject", job.present is None),
+            **self._only_if_missing(job, "CopyObject"),
         )
         self._see_source_again(job)
         result = answer.get("CopyObjectResult") or {}

@@ -91,6 +91,30 @@ def test_overwrite_replaces_a_copy_that_differs_when_it_is_read(relay: Relay) ->
 # Objects and uploads of others
 
 
+@pytest.mark.parametrize("body", [BODY, b"small"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_what_appears_during_the_copy_stays_where_no_condition_protects_it(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, body: bytes, overwrite: bool
+) -> None:
+    monkeypatch.setattr(Side, "takes", lambda *_names: False)
+    relay.store(body)
+    if overwrite:
+        relay.s3.put(KEY, StoredThing(b"may go"), TARGET_BUCKET)
+
+    def appear(params: Any) -> None:
+        if params["Bucket"] == SOURCE_BUCKET:
+            relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+
+    relay.s3.always["GetObject"] = lambda params: (
+        None if params["Key"].endswith(".json") else appear(params)
+    )
+    entry = relay.copy(overwrite=overwrite)
+    assert entry.state is State.FAILED
+    assert "Something else was written" in entry.reason
+    assert relay.s3.get(KEY).body == b"another"
+    assert relay.s3.uploads == {}
+
+
 # Proofs
 
 
