@@ -134,6 +134,8 @@ class Job:
     unfinished: _copy_uploads.Unfinished = field(default_factory=_copy_uploads.Unfinished)
     surely_ours: bool = True
     """What lies at the destination now is what this run has made."""
+    removes_manifest: bool = False
+    """The manifest at the destination is that of the object that is replaced."""
     protected: bool = True
     """Whether TLS protects what is read of the source."""
 
@@ -226,12 +228,44 @@ class Copier:
             present_manifest(),
             protected=self.source.encrypted_in_transit,
         )
+        self._warn_of_manifest(job)
         self._read_record(job)
         decision = self._decide(job)
         if decision.action in (Action.COPY, Action.VERIFY):
             self._plan(job)
             decision = self._decide(job)
+        if decision.action in (Action.COPY, Action.RESUME):
+            self._see_to_manifest(job)
         self._act(job, decision)
+
+    def _warn_of_manifest(self, job: Job) -> None:
+        if job.manifest and _copy_record.describes_another(job.manifest, job.source.etag):
+            self.warnings.append(
+                f"{job.source.key}: the manifest describes an object with ETag"
+                f" {job.manifest.etag}, the stored image has {job.source.etag}. A restore gives it"
+                " the name that the manifest tells."
+            )
+
+    def _see_to_manifest(self, job: Job) -> None:
+        """Let no copy come to lie beside the manifest of another image.
+
+        :raises CopyError: there is one, and it may not be replaced.
+        """
+        there, key = job.present_manifest, manifest_key(job.entry.key)
+        if there is None:
+            return
+        record, bucket = _copy_record.record_in(there), self.source.bucket.name
+        if job.manifest is None and record and _copy_record.is_of(record, bucket, job.source):
+            start_time = there.task_start_time
+            job.manifest = there.completed(job.source.etag, job.source.size, start_time)
+        elif self.options.overwrite:
+            job.removes_manifest = job.manifest is None
+        elif job.manifest is None or not (record or _same_image(job.manifest, there)):
+            raise CopyError(
+                message=f"destination {self.destination.bucket.url(key)} is the manifest of another"
+                " stored image, and a restore would take it for that of the copy. Look at it; move"
+                " it away, or set overwrite: true to have it replaced or removed"
+            )
 
     def _refuse_itself(self, entry: CopyEntry) -> None:
         source, destination = self.source, self.destination
@@ -314,8 +348,9 @@ class Copier:
     def _read_record(self, job: Job) -> None:
         job.record = None
         if job.present is not None:
-            key = job.entry.key
-            job.record = _copy_record.read_record(self.destination, key, job.present_manifest)
+            job.record = _copy_record.read_record(
+                self.destination, job.present, job.present_manifest
+            )
 
     def _decide(self, job: Job) -> Decision:
         decision = decide(self._observed(job))
@@ -400,6 +435,8 @@ class Copier:
     def _foresee(self, job: Job, action: Action) -> None:
         """Tell what a run would do."""
         entry = job.entry
+        if job.manifest is not None:
+            entry.manifest_key = manifest_key(entry.key)
         if action in (Action.COPY, Action.RESUME):
             entry.changed = True
             entry.method, entry.method_reason = self._method(job)
@@ -971,6 +1008,8 @@ class Copier:
         else:
             content = _copy_record.lone_record(record, self.destination.bucket.name, copy)
             self._write(job, _copy_record.record_key(entry.key), content)
+            if job.removes_manifest:
+                self.destination.call("delete", "delete_object", manifest_key(entry.key))
         entry.checksum, entry.proof, entry.changed = checksum, proof.as_dict(), True
 
     def _write(self, job: Job, key: str, content: bytes) -> None:
@@ -986,6 +1025,7 @@ class Copier:
         :raises CopyError: it has not.
         """
         self.destination.halt.clear()
+        job.removes_manifest = False
         for attempt in range(LOOKS_FOR_PROOF):
             self._look_at_destination(job)
             action = decide(self._observed(job)).action
@@ -1051,6 +1091,10 @@ def are_equal(source: Seen, copy: Seen) -> bool:
     if source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag:
         return True
     return bool(source.sha256) and source.sha256 == copy.sha256
+
+
+def _same_image(one: Manifest, other: Manifest) -> bool:
+    return one.document.get("image") == other.document.get("image")
 
 
 def etag_of_upload(upload: Upload) -> str:

@@ -90,14 +90,22 @@ def read_manifest(side: Side, object_key: str) -> Manifest | None:
         return None if content is None else _manifest.parse(content, side.bucket.url(key))
 
 
-def read_record(side: Side, object_key: str, manifest: Manifest | None) -> Record | None:
+def read_record(side: Side, copy: Seen, manifest: Manifest | None) -> Record | None:
     """Return the record of an earlier copy, from the manifest or alone."""
-    section = manifest.document.get(SECTION) if manifest else None
-    if section is None:
-        key = record_key(object_key)
-        with side.explaining("read", key):
-            content = side.bucket.read(key)
-        section = _section_of(content)
+    record = record_in(manifest)
+    if record is not None and record.etag == copy.etag:
+        return record
+    key = record_key(copy.key)
+    with side.explaining("read", key):
+        content = side.bucket.read(key)
+    return _record(_section_of(content)) or record
+
+
+def record_in(manifest: Manifest | None) -> Record | None:
+    return _record(manifest.document.get(SECTION)) if manifest else None
+
+
+def _record(section: t.Any) -> Record | None:
     if not isinstance(section, dict):
         return None
     return Record(
@@ -127,10 +135,13 @@ def fits(record: Record | None, bucket: str, source: Seen, copy: Seen | None) ->
     if record is None or copy is None:
         return False
     return (
-        dict(record.source) == source_facts(bucket, source)
-        and record.etag == copy.etag
-        and copy.size == source.size
+        is_of(record, bucket, source) and record.etag == copy.etag and copy.size == source.size
     )
+
+
+def is_of(record: Record, bucket: str, source: Seen) -> bool:
+    """Tell whether a record is of a copy of this source, as it is now."""
+    return dict(record.source) == source_facts(bucket, source)
 
 
 def manifest_of_copy(
@@ -140,23 +151,24 @@ def manifest_of_copy(
 
     Only what tells the place is brought up to date; everything about the image stays as it was.
     """
-    stored = manifest.document.get("stored_image")
-    task_start_time = stored.get("task_start_time") if isinstance(stored, dict) else None
     keys = sorted({*manifest.object_tag_keys, *tag_keys})
-    return Manifest(
+    placed = Manifest(
         {
             **manifest.document,
             "bucket": bucket,
             "object_key": copy.key,
             "object_tag_keys": keys,
-            "stored_image": {
-                "etag": copy.etag,
-                "size": copy.size,
-                "task_start_time": task_start_time,
-            },
             SECTION: record.as_dict(),
         }
     )
+    if describes_another(manifest, str(record.source["etag"])):
+        return placed
+    return placed.completed(copy.etag, copy.size, manifest.task_start_time)
+
+
+def describes_another(manifest: Manifest, etag: str) -> bool:
+    """Tell whether a manifest was written for another object than the one beside it."""
+    return manifest.etag not in (None, etag)
 
 
 def lone_record(record: Record, bucket: str, copy: Seen) -> bytes:

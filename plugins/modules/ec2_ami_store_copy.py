@@ -64,7 +64,9 @@ options:
     type: str
   overwrite:
     description:
-      - Replace an object under the key of a copy that is not proved to be equal to the source.
+      - Replace an object under the key of a copy that is not proved to be equal to the source, and
+        the manifest of another image beside it. Where the source has none, that one is deleted.
+      - What appears there while the copy is under way is not replaced.
     type: bool
     default: false
   tags:

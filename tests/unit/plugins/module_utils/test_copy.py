@@ -28,13 +28,13 @@ from tests.unit.s3_in_memory import (
     sha256,
 )
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "format_version": 1,
     "bucket": SOURCE_BUCKET,
     "object_key": KEY,
     "image": {"Name": "web", "Tags": [{"Key": "a", "Value": "b"}]},
     "object_tag_keys": ["service"],
-    "stored_image": {"etag": "of the source", "size": 1, "task_start_time": "then"},
+    "stored_image": {"etag": "filled in", "size": 1, "task_start_time": "then"},
 }
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
 
@@ -76,7 +76,8 @@ def damaging(operation: str, where: int, times: int = 1000) -> Callable[..., byt
 
 
 def manifest(relay: Relay, **changes: Any) -> None:
-    content = json.dumps({**MANIFEST, **changes}).encode()
+    stored = {**MANIFEST["stored_image"], "etag": relay.s3.get(KEY, SOURCE_BUCKET).etag}
+    content = json.dumps({**MANIFEST, "stored_image": stored, **changes}).encode()
     relay.s3.put(MANIFEST_KEY, StoredThing(content))
 
 

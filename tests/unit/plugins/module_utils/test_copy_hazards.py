@@ -88,6 +88,83 @@ def test_overwrite_replaces_a_copy_that_differs_when_it_is_read(relay: Relay) ->
 # Manifests at the destination
 
 
+def test_a_replaced_object_does_not_keep_the_manifest_of_another_image(relay: Relay) -> None:
+    relay.store()
+    relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+    manifest(relay, TARGET_BUCKET, "another", "of another")
+    assert relay.copy(overwrite=True).state is State.COPIED
+    assert not relay.s3.has(MANIFEST_KEY)
+    assert relay.copy().changed is False
+
+
+def test_a_manifest_of_another_image_is_not_put_beside_a_copy(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, TARGET_BUCKET, "another", "of another")
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert f"s3://{TARGET_BUCKET}/{MANIFEST_KEY}" in entry.reason
+    assert "overwrite: true" in entry.reason
+    assert not relay.s3.has(KEY)
+    assert document(relay)["image"]["Name"] == "another"
+
+
+def test_the_manifest_of_a_lost_copy_serves_again(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, SOURCE_BUCKET, "web", relay.s3.get(KEY, SOURCE_BUCKET).etag)
+    relay.copy()
+    del relay.s3.buckets[TARGET_BUCKET][KEY]
+    del relay.s3.buckets[SOURCE_BUCKET][MANIFEST_KEY]
+    entry = relay.copy()
+    assert (entry.state, entry.manifest_key) == (State.COPIED, MANIFEST_KEY)
+    assert document(relay)["image"]["Name"] == "web"
+    assert relay.copy().changed is False
+
+
+def test_the_manifest_of_another_image_is_not_replaced_unasked(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, SOURCE_BUCKET, "web", relay.s3.get(KEY, SOURCE_BUCKET).etag)
+    manifest(relay, TARGET_BUCKET, "another", "of another")
+    assert relay.copy().state is State.FAILED
+    assert document(relay)["image"]["Name"] == "another"
+    assert relay.copy(overwrite=True).state is State.COPIED
+    assert document(relay)["image"]["Name"] == "web"
+
+
+def test_the_manifest_of_the_same_image_is_brought_up_to_date(relay: Relay) -> None:
+    relay.store()
+    etag = relay.s3.get(KEY, SOURCE_BUCKET).etag
+    manifest(relay, SOURCE_BUCKET, "web", etag)
+    manifest(relay, TARGET_BUCKET, "web", None)
+    assert relay.copy().state is State.COPIED
+    assert document(relay)["stored_image"]["etag"] == relay.s3.get(KEY).etag
+
+
+def test_a_record_beside_a_manifest_with_an_outdated_one_counts(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, SOURCE_BUCKET, "web", relay.s3.get(KEY, SOURCE_BUCKET).etag)
+    relay.copy()
+    del relay.s3.buckets[SOURCE_BUCKET][MANIFEST_KEY]
+    relay.store(BODY[::-1])
+    relay.s3.put(KEY, StoredThing.in_parts(BODY[::-1], PART), TARGET_BUCKET)
+    assert relay.copy().state is State.PRESENT
+    assert relay.copy().changed is False
+
+
+def test_a_manifest_of_another_object_is_not_made_to_fit(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, SOURCE_BUCKET, "web", "of an older object")
+    assert relay.copy().state is State.COPIED
+    assert document(relay)["stored_image"]["etag"] == "of an older object"
+    assert any("of an older object" in warning for warning in relay.warnings)
+    assert relay.copy().changed is False
+
+
+def test_check_mode_names_the_manifest(relay: Relay) -> None:
+    relay.store()
+    manifest(relay, SOURCE_BUCKET, "web", relay.s3.get(KEY, SOURCE_BUCKET).etag)
+    assert relay.copy(check_mode=True).manifest_key == MANIFEST_KEY
+
+
 # Objects and uploads of others
 
 
