@@ -742,7 +742,8 @@ class Copier:
         """Return the error with what becomes of the unfinished upload."""
         kind = StoppedError if isinstance(error, StoppedError) else CopyError
         text, code = error_text(error).rstrip("."), getattr(error, "code", "")
-        if upload.marked and self.options.keep_unfinished:
+        # Without parts there is nothing to go on with, and no later run would take it up.
+        if upload.marked and self.options.keep_unfinished and parts:
             return kind(
                 code=code,
                 message=f"{text}. {len(parts)} of {job.layout.count} parts are at the destination;"

@@ -192,6 +192,14 @@ def test_what_appears_during_the_copy_stays_where_no_condition_protects_it(
     assert relay.s3.uploads == {}
 
 
+def test_an_upload_without_parts_does_not_stay(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["UploadPartCopy"] = failing(FORBIDDEN)
+    entry = relay.copy(method="auto")
+    assert (entry.state, entry.method) == (State.COPIED, "streaming")
+    assert relay.s3.uploads == {}
+
+
 # Proofs
 
 
