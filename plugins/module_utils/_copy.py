@@ -785,7 +785,9 @@ class Copier:
         the condition.
         """
         now, before = look(self.destination, job.entry.key), job.present
-        if now is None or (before and (before.etag, before.version_id) == (now.etag, now.version_id)):
+        if now is None or (
+            before and (before.etag, before.version_id) == (now.etag, now.version_id)
+        ):
             return
         raise TakenError(
             f"destination {self.destination.bucket.url(job.entry.key)}: Something else was written"
@@ -1081,6 +1083,8 @@ class Copier:
         result = answer.get("CopyObjectResult") or {}
         copy = self._look_at_copy(job, result)
         equal = are_equal(job.source, copy)
+        if not equal and surely_differ(job.source, copy):
+            raise self._discard(job, copy, f"its ETag is {copy.etag} instead of {job.source.etag}")
         proof = Proof("etag", "etag") if equal else Proof("s3", "s3")
         self._done(job, copy, proof, result.get("ChecksumSHA256") or copy.sha256)
 
@@ -1092,6 +1096,17 @@ def are_equal(source: Seen, copy: Seen) -> bool:
     if source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag:
         return True
     return bool(source.sha256) and source.sha256 == copy.sha256
+
+
+def surely_differ(source: Seen, copy: Seen) -> bool:
+    """Tell whether S3's own sums of two objects prove them different; with sums of parts, the
+    parts may be what differs.
+    """
+    etags = [
+        seen.etag for seen in (source, copy) if seen.has_own_md5 and not is_multipart(seen.etag)
+    ]
+    sums = [seen.sha256 for seen in (source, copy) if seen.sha256 and "-" not in seen.sha256]
+    return any(len(told) == 2 and told[0] != told[1] for told in (etags, sums))
 
 
 def _same_image(one: Manifest, other: Manifest) -> bool:

@@ -134,9 +134,7 @@ def fits(record: Record | None, bucket: str, source: Seen, copy: Seen | None) ->
     """Tell whether a record proves that this copy was made of this source, as both are now."""
     if record is None or copy is None:
         return False
-    return (
-        is_of(record, bucket, source) and record.etag == copy.etag and copy.size == source.size
-    )
+    return is_of(record, bucket, source) and record.etag == copy.etag and copy.size == source.size
 
 
 def is_of(record: Record, bucket: str, source: Seen) -> bool:

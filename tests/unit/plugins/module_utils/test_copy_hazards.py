@@ -218,3 +218,19 @@ def test_parts_that_came_unprotected_are_not_trusted_when_tls_is_used_later(rela
     relay.source_tls = True
     assert relay.copy().state is State.COPIED
     assert relay.s3.get(KEY).body == BODY
+
+
+def test_a_copy_in_one_request_that_has_another_sum_is_deleted_again(relay: Relay) -> None:
+    relay.store(BODY, part=len(BODY))
+    copy_object = relay.s3.cloud.replies["CopyObject"]
+
+    def damage(params: Any) -> Any:
+        copy_object(params)
+        relay.s3.put(KEY, StoredThing(BODY[:-1] + b"!"), TARGET_BUCKET)
+        return {"CopyObjectResult": {"ETag": f'"{relay.s3.get(KEY).etag}"'}}
+
+    relay.s3.cloud.replies["CopyObject"] = damage
+    entry = relay.copy(method="server_side")
+    assert entry.state is State.FAILED
+    assert "is not what was sent" in entry.reason
+    assert not relay.s3.has(KEY)
