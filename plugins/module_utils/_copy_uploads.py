@@ -31,6 +31,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 
 MARK_SIZE = 1024
+TRIAL = b"wrong"
 
 
 @dataclass
@@ -108,16 +109,15 @@ def _uploads(side: Side, key: str) -> t.Iterator[Upload]:
 
 
 def _mark_of(side: Side, key: str, upload: Upload) -> t.Mapping[str, t.Any] | None:
-    last = LAST_PART_NUMBER - 1
-    found = _listed(side, key, upload, PartNumberMarker=last)
-    return next(
-        (
-            item
-            for item in found
-            if item["PartNumber"] == LAST_PART_NUMBER and item["Size"] == MARK_SIZE
-        ),
-        None,
-    )
+    found = {
+        item["PartNumber"]: item
+        for item in _listed(side, key, upload, PartNumberMarker=TRIAL_PART_NUMBER - 1)
+    }
+    trial, last = found.get(TRIAL_PART_NUMBER), found.get(LAST_PART_NUMBER)
+    # An upload of others may have as many parts, but none before the last is so small.
+    if last is None or last["Size"] != MARK_SIZE or (trial and trial["Size"] != len(TRIAL)):
+        return None
+    return last
 
 
 def _is_mark(item: t.Mapping[str, t.Any], digest: str) -> bool:
@@ -229,7 +229,7 @@ def _refuses(side: Side, key: str, upload: Upload) -> bool:
             key,
             UploadId=upload.upload_id,
             PartNumber=TRIAL_PART_NUMBER,
-            Body=b"wrong",
+            Body=TRIAL,
             ChecksumSHA256=sha256_of(b"right"),
         )
     except AmiStoreError as error:

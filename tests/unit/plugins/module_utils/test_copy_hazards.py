@@ -192,6 +192,18 @@ def test_what_appears_during_the_copy_stays_where_no_condition_protects_it(
     assert relay.s3.uploads == {}
 
 
+def test_a_large_upload_of_others_is_not_taken_for_an_old_one_of_ours(relay: Relay) -> None:
+    relay.store()
+    s3 = relay.wire.clients["s3"]
+    theirs = s3.create_multipart_upload(Bucket=TARGET_BUCKET, Key=KEY)["UploadId"]
+    for number, size in ((9_999, PART), (10_000, 1024)):
+        part = {"Bucket": TARGET_BUCKET, "Key": KEY, "UploadId": theirs, "PartNumber": number}
+        s3.upload_part(**part, Body=b"x" * size)
+    relay.s3.uploads[theirs].initiated = NOON.replace(year=2020)
+    assert relay.copy().state is State.COPIED
+    assert list(relay.s3.uploads) == [theirs]
+
+
 def test_an_upload_without_parts_does_not_stay(relay: Relay) -> None:
     relay.store()
     relay.s3.always["UploadPartCopy"] = failing(FORBIDDEN)
