@@ -104,21 +104,31 @@ def look_closely(side: Side, seen: Seen) -> Seen:
     """
     if not seen.size:
         return seen
-    first = _first_part(side, seen, {"VersionId": seen.version_id}) if seen.version_id else None
+    version = {"VersionId": seen.version_id} if seen.version_id else {}
+    first = _look_at_part(side, seen, 1, version) if version else None
     pinned = first is not None
     count = parts_in_etag(seen.etag)
     if count <= 1:
         return replace(seen, pinned=pinned, part_size=seen.size)
-    answer = first or _first_part(side, seen, {}) or {}
-    size = int(answer.get("ContentLength") or seen.size)
-    known = -(-seen.size // size) == count
+    pin = version if pinned else {}
+    first = first or _look_at_part(side, seen, 1, pin) or {}
+    size = int(first.get("ContentLength") or seen.size)
+    known = -(-seen.size // size) == count and _is_even(side, seen, size, count, pin)
     return replace(seen, pinned=pinned, part_size=size if known else None)
 
 
-def _first_part(
-    side: Side, seen: Seen, version: t.Mapping[str, t.Any]
+def _is_even(side: Side, seen: Seen, size: int, count: int, version: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether the last part has the size that it has when all others are equally large, as
+    far as the server tells.
+    """
+    last = _look_at_part(side, seen, count, version)
+    return last is None or bool(last["ContentLength"] == seen.size - (count - 1) * size)
+
+
+def _look_at_part(
+    side: Side, seen: Seen, number: int, version: t.Mapping[str, t.Any]
 ) -> t.Mapping[str, t.Any] | None:
-    """Return S3's answer about the first part, None where it gives none."""
+    """Return S3's answer about a part, None where it gives none."""
     try:
         return t.cast(
             "t.Mapping[str, t.Any]",
@@ -126,7 +136,7 @@ def _first_part(
                 "look at the parts of",
                 "head_object",
                 seen.key,
-                PartNumber=1,
+                PartNumber=number,
                 IfMatch=f'"{seen.etag}"',
                 **version,
             ),

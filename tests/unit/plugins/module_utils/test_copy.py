@@ -982,7 +982,7 @@ def test_what_s3_cannot_copy_itself_streams_and_says_why(
         copier.source.client = client
         assert client.meta.partition == "aws-us-gov"
     if difference == "rights":
-        looks = [passing] * 3
+        looks = [passing] * 4
 
         def refuse(_params: Any) -> None:
             raise Refusal("403", status=403)

@@ -246,3 +246,12 @@ def test_a_copy_in_one_request_that_has_another_sum_is_deleted_again(relay: Rela
     assert entry.state is State.FAILED
     assert "is not what was sent" in entry.reason
     assert not relay.s3.has(KEY)
+
+
+def test_a_source_in_parts_of_different_sizes_is_copied(relay: Relay) -> None:
+    first, second = PART + 1000, PART
+    pieces = [BODY[:first], BODY[first : first + second], BODY[first + second :]]
+    relay.s3.put(KEY, StoredThing.of(pieces))
+    entry = relay.copy()
+    assert (entry.state, entry.reason) == (State.COPIED, "")
+    assert relay.s3.get(KEY).body == BODY
