@@ -23,6 +23,7 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
+    InputError,
     error_code,
     error_text,
 )
@@ -268,16 +269,32 @@ class Copier:
             )
 
     def _refuse_itself(self, entry: CopyEntry) -> None:
-        source, destination = self.source, self.destination
-        if (source.bucket.name, entry.source_key, source.custom_endpoint) == (
-            destination.bucket.name,
-            entry.key,
-            destination.custom_endpoint,
-        ) and source.client.meta.partition == destination.client.meta.partition:
+        if self._is_one_bucket and entry.source_key == entry.key:
             raise CopyError(
                 message=f"source and destination are the same object,"
-                f" {source.bucket.url(entry.key)}: give another bucket or prefix"
+                f" {self.source.bucket.url(entry.key)}: give another bucket or prefix"
             )
+
+    def check_prefixes(self) -> None:
+        """Refuse to copy everything to where the next run would find the copies as well.
+
+        :raises InputError: names the option to change.
+        """
+        start, prefix = f"{self.options.source_prefix}/".lstrip("/"), self.options.prefix
+        if prefix is not None and self._is_one_bucket and f"{prefix}/".startswith(start):
+            raise InputError(
+                f"prefix {prefix!r} lies under source_prefix {self.options.source_prefix!r} of the"
+                " same bucket, so the next run with all would copy the copies: give another prefix"
+                " or bucket."
+            )
+
+    @property
+    def _is_one_bucket(self) -> bool:
+        source, destination = (
+            (side.bucket.name, side.custom_endpoint, side.client.meta.partition)
+            for side in (self.source, self.destination)
+        )
+        return source == destination
 
     def _wanted_tags(self, entry: CopyEntry, tags: t.Mapping[str, str]) -> dict[str, str]:
         own = {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}

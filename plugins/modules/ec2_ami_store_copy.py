@@ -50,7 +50,8 @@ options:
     aliases: [image_id]
   all:
     description:
-      - Copy every stored image that lies under O(source_prefix), however deep.
+      - Copy every stored image that lies under O(source_prefix), however deep. Within one bucket,
+        O(prefix) must lie elsewhere.
     type: bool
     default: false
   source_prefix:
@@ -413,6 +414,7 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
         for check in together(lambda: check_bucket(source), lambda: check_bucket(destination)):
             check()
         if module.params["all"]:
+            copier.check_prefixes()
             with source.explaining("list", ""):
                 entries += found(options, source.bucket.list(listing_start(options)))
         for entry in entries:

@@ -154,6 +154,20 @@ def test_each_side_carries_its_own_expected_owner(run: Runner, s3: S3InMemory) -
     assert "source: bucket 'source-bucket' does not belong to account 999988887777" in result["msg"]
 
 
+@pytest.mark.parametrize(
+    ("source_prefix", "prefix", "refused"),
+    [("", "copy", True), ("dr", "dr/copy", True), ("dr", "dr", True), ("dr", "dr2", False)],
+)
+def test_copies_do_not_come_to_lie_among_their_sources(
+    run: Runner, s3: S3InMemory, source_prefix: str, prefix: str, refused: bool
+) -> None:
+    places = {"source_bucket": SOURCE_BUCKET, "bucket": SOURCE_BUCKET}
+    result = run(**places, all=True, source_prefix=source_prefix, prefix=prefix)
+    assert result.failed is refused
+    assert ("would copy the copies" in result["msg"]) is refused
+    assert bool(s3.cloud.mutations()) is not refused
+
+
 def test_source_credentials_are_neither_shown_nor_needed(run: Runner, s3: S3InMemory) -> None:
     result = copy(
         run,
