@@ -464,6 +464,7 @@ class Fleet(t.Generic[E]):
         return self._surveyed_at + survey_interval(self._surveyed_at - self._begun, entries)
 
     def _is_nearly_over(self, most: int) -> bool:
+        # Spares going through thousands at every wake-up. What has just ended is among them still.
         if len(self._open) > 2 * FEW_LEFT:
             return False
         left = self._with(*OPEN_PHASES)

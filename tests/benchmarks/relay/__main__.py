@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.benchmarks import page
 from tests.benchmarks.relay import chart, contenders, race, table
 from tests.benchmarks.relay.claims import Claim, claims
 from tests.benchmarks.relay.field import Field, order
@@ -100,10 +101,7 @@ def report(results: Results) -> Iterator[str]:
 
 def write_docs(results: Results) -> None:
     """Put the tables between the marks of the page, and the chart beside it."""
-    before, _begin, rest = PAGE.read_text().partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    made = "\n".join(report(results))
-    PAGE.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}")
+    page.put(PAGE, BEGIN, "\n".join(report(results)), END)
     CHART.write_text(chart.svg(results.fields))
 
 
