@@ -14,6 +14,8 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 from tests.unit.cloud import BUCKET, Cloud, VirtualClock, Wire, plugged
 from tests.unit.module_runner import Runner
+from tests.unit.relay import Relay
+from tests.unit.s3_in_memory import S3InMemory
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,16 @@ def bucket(s3: Any) -> Bucket:
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def memory(cloud: Cloud) -> S3InMemory:
+    return S3InMemory(cloud)
+
+
+@pytest.fixture
+def relay(wire: Wire, memory: S3InMemory, clock: VirtualClock) -> Relay:
+    return Relay(wire, memory, clock)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,17 @@ MANIFEST_KEY = "dr/ami-0abcdef1234567890.json"
 RECORD_KEY = "dr/ami-0abcdef1234567890.copy.json"
 BODY = b"".join(bytes([number]) * PART for number in range(3)) + b"the end"
 """Three whole parts and a short one."""
+
+
+def failing(refusal: Exception) -> Callable[[Any], None]:
+    def fail(_params: Any) -> None:
+        raise refusal
+
+    return fail
+
+
+def passing(_params: Any) -> None:
+    """Let a call through."""
 
 
 class Relay:

@@ -17,12 +17,11 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
-from tests.unit.cloud import NOON, Cloud, Refusal, VirtualClock, Wire
-from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay
+from tests.unit.cloud import NOON, Refusal
+from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay, failing, passing
 from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
-    S3InMemory,
     StoredThing,
     composite,
     sha256,
@@ -37,27 +36,6 @@ MANIFEST: dict[str, Any] = {
     "stored_image": {"etag": "filled in", "size": 1, "task_start_time": "then"},
 }
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
-
-
-@pytest.fixture
-def memory(cloud: Cloud) -> S3InMemory:
-    return S3InMemory(cloud)
-
-
-@pytest.fixture
-def relay(wire: Wire, memory: S3InMemory, clock: VirtualClock) -> Relay:
-    return Relay(wire, memory, clock)
-
-
-def failing(refusal: Exception) -> Callable[[Any], None]:
-    def fail(_params: Any) -> None:
-        raise refusal
-
-    return fail
-
-
-def passing(_params: Any) -> None:
-    """Let a call through."""
 
 
 def damaging(operation: str, where: int, times: int = 1000) -> Callable[..., bytes]:

@@ -6,45 +6,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import Side
-from tests.unit.cloud import NOON, Cloud, Refusal, VirtualClock, Wire
-from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay
+from tests.unit.cloud import NOON, Refusal
+from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay, failing, passing
 from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
-    S3InMemory,
     StoredThing,
 )
 
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
 KMS = {"ServerSideEncryption": "aws:kms"}
-
-
-@pytest.fixture
-def memory(cloud: Cloud) -> S3InMemory:
-    return S3InMemory(cloud)
-
-
-@pytest.fixture
-def relay(wire: Wire, memory: S3InMemory, clock: VirtualClock) -> Relay:
-    return Relay(wire, memory, clock)
-
-
-def failing(refusal: Exception) -> Callable[[Any], None]:
-    def fail(_params: Any) -> None:
-        raise refusal
-
-    return fail
-
-
-def passing(_params: Any) -> None:
-    """Let a call through."""
 
 
 def manifest(relay: Relay, bucket: str, name: str, etag: str | None) -> None:
