@@ -17,10 +17,17 @@ from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_restore,
     ec2_ami_store,
     ec2_ami_store_info,
+    ec2_ami_usage_info,
     s3_bucket_baseline,
 )
 
-MODULES = [ec2_ami_store, ec2_ami_restore, ec2_ami_store_info, s3_bucket_baseline]
+MODULES = [
+    ec2_ami_store,
+    ec2_ami_restore,
+    ec2_ami_store_info,
+    ec2_ami_usage_info,
+    s3_bucket_baseline,
+]
 FRAGMENTS = {
     "amistore.aws._ami_store": ModuleDocFragment.DOCUMENTATION,
     "amistore.aws._ami_store.bucket": ModuleDocFragment.BUCKET,
