@@ -24,6 +24,8 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from . import new_buckets
 from .bucket_documents import BucketDocumentsResponse
 from .image_responses import MachineImageResponse
+from .image_usage import ImageUsageBackend
+from .image_usage_responses import ImageUsageResponse
 from .objects import THAWED, find_object
 from .store_image_responses import StoreImageResponse
 from .store_images import StoreImageBackend
@@ -32,12 +34,12 @@ from .world import World
 _EXPIRY = "Fri, 31 Dec 2060 00:00:00 GMT"
 
 
-class EmulatedEC2Backend(StoreImageBackend, EC2Backend):
+class EmulatedEC2Backend(StoreImageBackend, ImageUsageBackend, EC2Backend):
     """moto's EC2 with AMIs that last."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         EC2Backend.__init__(self, region_name, account_id)
-        StoreImageBackend.__init__(self)
+        ImageUsageBackend.__init__(self)
         self.ebs_encryption_by_default = self.world.scenario.encryption_by_default
 
     @property
@@ -45,8 +47,10 @@ class EmulatedEC2Backend(StoreImageBackend, EC2Backend):
         return moto.ec2.urls
 
 
-class EmulatedEC2Response(StoreImageResponse, MachineImageResponse, EC2Response):
-    """moto's EC2 with the three operations."""
+class EmulatedEC2Response(
+    StoreImageResponse, ImageUsageResponse, MachineImageResponse, EC2Response
+):
+    """moto's EC2 with the operations that it lacks."""
 
 
 class EmulatedS3Response(BucketDocumentsResponse):

@@ -107,5 +107,10 @@ class EmulatorHandler(MotoRequestHandler):
             self.wfile.write(answer.body)
         self.wfile.flush()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by the emulated clock."""
+        now = self.server.gateway.now() if timestamp is None else timestamp
+        return super().date_time_string(now)
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """The journal has it."""
