@@ -39,7 +39,10 @@ def guide_rows() -> list[tuple[str, ...]]:
     lines = GUIDE.read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(HEADING))
     table = itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
-    return [tuple(cell.strip(" `") for cell in line.strip("|").split("|")) for line in table]
+    return [
+        tuple(cell.replace("`", "").strip() for cell in line.strip("|").split("|"))
+        for line in table
+    ]
 
 
 @dataclass(frozen=True)
