@@ -14,6 +14,7 @@ from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_restore,
     ec2_ami_store,
     ec2_ami_store_info,
+    ec2_ami_usage_info,
 )
 
 from .stage import OWNER_KEY, REGION, Outcome, Stage
@@ -21,6 +22,7 @@ from .stage import OWNER_KEY, REGION, Outcome, Stage
 BUCKET = "vault"
 PREFIX = "dr"
 PLACE: dict[str, Any] = {"bucket": BUCKET, "prefix": PREFIX}
+TWO_YEARS = 2 * 365 * 24 * 3600
 PLANNED = "planned by the test"
 EVERYTHING: dict[str, Any] = {"include": ["tags", "encryption", "manifest"], **PLACE}
 KEY_ARN = f"arn:aws:kms:{REGION}:123456789012:key/{{}}"
@@ -67,17 +69,30 @@ def cleanup(stage: Stage) -> Iterator[Outcome]:
     yield stage.run(ec2_ami, image_id=restored, state="absent", delete_snapshot=True)
 
 
-PLAYS: dict[str, Play] = {"store": store, "restore": restore, "cleanup": cleanup}
+def usage(stage: Stage) -> Iterator[Outcome]:
+    """Ask about an AMI that nothing keeps, and all that can be told of it."""
+    image_id = plant_image(stage, age=TWO_YEARS)
+    everything = {"include": ["ancestry", "launch_permissions"], **PLACE}
+    yield stage.run(ec2_ami_usage_info, image_ids=[image_id], **everything)
 
 
-def plant_image(stage: Stage, name: str = "web") -> str:
+PLAYS: dict[str, Play] = {
+    "store": store,
+    "restore": restore,
+    "cleanup": cleanup,
+    "usage": usage,
+}
+
+
+def plant_image(stage: Stage, name: str = "web", **values: Any) -> str:
     """An AMI with two disks, one of them encrypted where the stage has a key."""
     data = {"encrypted": True, "kms_key_id": stage.snapshot_key} if stage.snapshot_key else {}
     volumes = [
         {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
         {"device": "/dev/xvdb", "size": 1, **data},
     ]
-    return stage.emulator.seed([{"name": name, "tags": {"app": name}, "volumes": volumes}])[0]
+    image = {"name": name, "tags": {"app": name}, "volumes": volumes, **values}
+    return stage.emulator.seed([image])[0]
 
 
 def stored_image(stage: Stage) -> str:
