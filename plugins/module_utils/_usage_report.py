@@ -31,6 +31,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._usage_verdict import
     use_of,
 )
 
+# Results stay small: an AMI can have thousands of instances.
+SHOWN_REFERENCES = 10
+
 
 @dataclass
 class Facts:
@@ -189,8 +192,10 @@ def _chain(chain: tuple[Ancestor, ...] | None) -> list[dict[str, t.Any]] | None:
 def _references(references: References | None) -> dict[str, t.Any] | None:
     if references is None:
         return None
+    shown = references.found[:SHOWN_REFERENCES]
     return {
-        "found": [{"resource_type": r.resource_type, "arn": r.arn} for r in references.found],
+        "count": len(references.found),
+        "found": [{"resource_type": r.resource_type, "arn": r.arn} for r in shown],
         "unchecked": list(references.unchecked),
     }
 

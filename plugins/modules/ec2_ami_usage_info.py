@@ -308,8 +308,13 @@ images:
       returned: always
       type: dict
       contains:
+        count:
+          description: How many resources refer to the AMI.
+          returned: always
+          type: int
+          sample: 1
         found:
-          description: The resources that refer to the AMI.
+          description: The first ten of them.
           returned: always
           type: list
           elements: dict

@@ -79,7 +79,7 @@ def test_an_unused_image_is_archivable(run: Runner, ec2: Ec2) -> None:
         "size": 8,
         "snapshot_bytes": 5 * 1024**3,
         "ancestry": None,
-        "references": {"found": [], "unchecked": []},
+        "references": {"count": 0, "found": [], "unchecked": []},
         "stored_image": None,
         "archivable": True,
         "reasons": ["unused"],
@@ -200,11 +200,22 @@ def test_references_keep_an_image(run: Runner, ec2: Ec2) -> None:
     image = run().image
     assert (image["archivable"], image["reasons"]) == (False, ["referenced"])
     assert image["references"] == {
+        "count": 1,
         "found": [
             {"resource_type": "ec2:LaunchTemplate", "arn": "arn:aws:ec2:LaunchTemplate/lt-1"}
         ],
         "unchecked": [],
     }
+
+
+def test_of_many_references_the_first_ten_are_told(run: Runner, ec2: Ec2) -> None:
+    image_id = ec2.add()
+    for number in range(3000):
+        ec2.refer(image_id, name=f"i-{number}")
+    references = run().image["references"]
+    assert references["count"] == 3000
+    names = [reference["arn"].rpartition("/")[2] for reference in references["found"]]
+    assert names == [f"i-{number}" for number in range(10)]
 
 
 def test_fewer_types_of_references_can_be_looked_for(run: Runner, ec2: Ec2) -> None:
