@@ -54,6 +54,10 @@ emulator: python ## the emulator's own tests
 permissions: python ## what the IAM policies allow, action by action
 	@$(CHECK) permissions
 
+.PHONY: servers
+servers: python ## copies between S3 servers of other projects, not part of test
+	@$(CHECK) servers
+
 .PHONY: sanity
 sanity: python ## ansible-test sanity, without an ignore file
 	@$(CHECK) sanity-floor sanity-ansible12 sanity-ansible14
@@ -99,6 +103,10 @@ fleet: python ## store sixty AMIs under emulated request rates and count the req
 .PHONY: bench
 bench: python ## a fleet stored with this collection and as people do today: OPTIONS=
 	@$(TOOLS) bench -- $(OPTIONS)
+
+.PHONY: bench-relay
+bench-relay: python ## copies between two S3 servers beside other ways of copying: OPTIONS=
+	@$(TOOLS) bench-relay -- $(OPTIONS)
 
 .PHONY: bench-simulation
 bench-simulation: python ## fleets in virtual time against the least time that AWS allows: OPTIONS=

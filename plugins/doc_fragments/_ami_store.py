@@ -80,3 +80,48 @@ options:
     default: 10.0
     version_added: 1.1.0
 """
+
+    # The source of a copy; the usual connection options reach the destination.
+    SOURCE = r"""
+options:
+  source_region:
+    description:
+      - The Region of O(source_bucket). By default that of O(source_profile), else that of the
+        destination.
+    type: str
+  source_profile:
+    description:
+      - A profile whose credentials read the source. They are refreshed while the task runs where
+        the profile can do so, for example with a role, SSO or C(credential_process).
+      - Without it and without O(source_access_key), the source is read with the credentials of the
+        destination.
+    type: str
+  source_access_key:
+    description:
+      - The access key that reads the source, with O(source_secret_key).
+    type: str
+  source_secret_key:
+    description:
+      - The secret that belongs to O(source_access_key).
+    type: str
+  source_session_token:
+    description:
+      - The session token that belongs to O(source_access_key), where the credentials are temporary.
+        They are not refreshed; when they expire, the task fails and goes on when it is run again.
+    type: str
+  source_endpoint_url:
+    description:
+      - The URL of the source's S3 endpoint. By default AWS's own for O(source_region); where
+        neither Region nor credentials of the source are given, that of the destination.
+    type: str
+  source_aws_ca_bundle:
+    description:
+      - The certificate authorities that vouch for the source's endpoint, a file. By default those
+        of the destination.
+    type: path
+  source_validate_certs:
+    description:
+      - Whether to check the certificate of the source's endpoint. By default as for the
+        destination.
+    type: bool
+"""

@@ -168,6 +168,15 @@ def call_aws(description: str, call: t.Callable[..., _Result], **params: t.Any) 
         return t.cast(_Result, retried(**params))
 
 
+def send_once(description: str, call: t.Callable[..., _Result], **params: t.Any) -> _Result:
+    """Send one call, once as far as the client's own settings go.
+
+    :raises AmiStoreError: with AWS's words.
+    """
+    with _trying_to(description):
+        return call(**params)
+
+
 def error_code(error: BaseException | None) -> str:
     """Return AWS's error code behind an exception, "" where AWS did not answer with one."""
     cause = getattr(error, "exception", None) or error
@@ -198,10 +207,11 @@ def is_transient(error: AnsibleAWSError) -> bool:
     code = error_code(error)
     if code:
         return code in THROTTLING_CODES or code in SERVER_CODES
-    return _is_lost(error)
+    return is_lost(error)
 
 
-def _is_lost(error: AnsibleAWSError) -> bool:
+def is_lost(error: AnsibleAWSError) -> bool:
+    """Tell whether no answer came."""
     return isinstance(error.exception, NO_ANSWER)
 
 
@@ -278,7 +288,7 @@ def send_create(call: t.Callable[..., dict[str, t.Any]], result_key: str, **para
         with _trying_to(f"call {call.__name__}"):
             response = call(**params)
     except AmiStoreError as error:
-        if _is_lost(error):
+        if is_lost(error):
             return Reply(Answer.UNCERTAIN, f"no answer from AWS: {error.exception}")
         if not isinstance(error.exception, ClientError):
             raise

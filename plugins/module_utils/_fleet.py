@@ -56,6 +56,9 @@ RETRY_AFTER_REFUSAL = 60.0
 # For how long a look may not show what AWS has just begun.
 LONGEST_UNSEEN = 60.0
 SHORTEST_PAUSE = 0.05
+# When no more than so many are left, in progress all of them, the end of a run is near.
+FEW_LEFT = 10
+LAST = 3
 
 
 class Phase(Enum):
@@ -242,8 +245,10 @@ class Fleet(t.Generic[E]):
 
     def _begin(self, now: float) -> None:
         self._begun = self._last_in_flight = now
+        self._surveyed_at = now
         self._next_look = now + look_interval(0.0)
-        self._next_survey = now + survey_interval(0.0, len(self._entries))
+        # What is done already needs no question.
+        self._to_do = len(self._with(*OPEN_PHASES))
 
     def _with(self, *phases: Phase) -> list[E]:
         return [entry for entry in self._open if entry.phase in phases]
@@ -313,21 +318,24 @@ class Fleet(t.Generic[E]):
         now = self._clock.now()
         running = [
             entry
-            for entry in self._entries
-            if entry.phase is Phase.RUNNING or self._may_run(entry, now)
+            for entry in self._open
+            if entry.phase is Phase.RUNNING or (entry.may_run_until and self._may_run(entry, now))
         ]
         foreign = self._operation.foreign_size
         return sum(entry.size for entry in running) + foreign, bool(running or foreign)
 
     def _may_run(self, entry: E, now: float) -> bool:
-        """Tell whether AWS may have executed its request, though no look has shown it."""
+        """Tell whether AWS may have executed its request, though no look has shown it.
+
+        Never where `may_run_until` is 0, which callers test first: they go through thousands.
+        """
         if entry.phase is Phase.UNSURE:
             return entry.may_run_until > 0.0
         return now < entry.may_run_until and entry.phase in (Phase.READY, Phase.HELD)
 
     def _fits(self, entry: E, room: float, now: float) -> bool:
         """Tell whether there is room; what may be running is counted in already."""
-        if self._may_run(entry, now):
+        if entry.may_run_until and self._may_run(entry, now):
             return room >= min(0, self._limits.in_flight - entry.size)
         return entry.size <= room
 
@@ -427,7 +435,7 @@ class Fleet(t.Generic[E]):
             self._tolerate(lambda: self._operation.survey(self._with(*OPEN_PHASES)))
             now = self._clock.now()
             self._rate.count_others(len(self._operation.starts_seen()), now)
-            self._next_survey = now + survey_interval(now - self._begun, len(self._entries))
+            self._surveyed_at = now
         running = self._with(Phase.RUNNING)
         if running and (last or now >= self._next_look):
             self._tolerate(lambda: self._operation.look(running))
@@ -446,7 +454,20 @@ class Fleet(t.Generic[E]):
         room, ready, now = self._room(), self._with(Phase.READY), self._clock.now()
         if ready and all(self._fits(entry, room, now) for entry in ready):
             return LONGEST_LOOK_INTERVAL
-        return look_interval(self._mean_age())
+        return look_interval(self._mean_age(), last=self._is_nearly_over(LAST))
+
+    @property
+    def _next_survey(self) -> float:
+        """When to ask again; the last ones are the only ones that anybody still waits for."""
+        nearly_over = self._is_nearly_over(FEW_LEFT)
+        entries = min(FEW_LEFT, self._to_do) if nearly_over else self._to_do
+        return self._surveyed_at + survey_interval(self._surveyed_at - self._begun, entries)
+
+    def _is_nearly_over(self, most: int) -> bool:
+        if len(self._open) > 2 * FEW_LEFT:
+            return False
+        left = self._with(*OPEN_PHASES)
+        return len(left) <= most and all(entry.phase is Phase.RUNNING for entry in left)
 
     def _mean_age(self) -> float:
         """Return for how long the work in progress has been going on."""

@@ -55,48 +55,52 @@ def clean_image_ids(values: t.Iterable[t.Any]) -> list[str]:
     return ids
 
 
-def clean_bucket(value: t.Any) -> str:
+def clean_bucket(value: t.Any, option: str = "bucket") -> str:
     """Return the name of a plain general-purpose bucket."""
     name = given(value)
     if name is None:
-        raise InputError("'bucket' is blank: give the name of the S3 bucket.")
+        raise InputError(f"{option!r} is blank: give the name of the S3 bucket.")
     if name.startswith("arn:") or name.endswith(("-s3alias", "--x-s3", ".mrap")):
         raise InputError(
-            f"bucket {name!r} is an ARN, an access point or a directory bucket;"
+            f"{option} {name!r} is an ARN, an access point or a directory bucket;"
             " CreateStoreImageTask takes the plain name"
             " of a general-purpose bucket, for example 'my-ami-bucket'."
         )
     if "/" in name:
         plain, _slash, path = name.removeprefix("s3://").partition("/")
         raise InputError(
-            f"bucket {name!r} holds a path; write bucket: {plain!r}"
-            + (f" and prefix: {path.strip('/')!r}." if path.strip("/") else ".")
+            f"{option} {name!r} holds a path; write {option}: {plain!r}"
+            + (
+                f" and {option.replace('bucket', 'prefix')}: {path.strip('/')!r}."
+                if path.strip("/")
+                else "."
+            )
         )
     fault = validate_bucket_name(name)
     if fault:
-        raise InputError(f"bucket {name!r} is not a bucket name: {fault}.")
+        raise InputError(f"{option} {name!r} is not a bucket name: {fault}.")
     return name
 
 
-def clean_prefix(value: t.Any) -> str:
+def clean_prefix(value: t.Any, option: str = "prefix") -> str:
     """Return the prefix without its trailing slash, "" for none."""
     prefix = given(value) or ""
     if not prefix.isprintable():
-        raise InputError(f"prefix {prefix!r} holds a character that cannot be printed.")
+        raise InputError(f"{option} {prefix!r} holds a character that cannot be printed.")
     if prefix.startswith("/") or "//" in prefix:
         raise InputError(
-            f"prefix {prefix!r} has a leading or a double slash; write it as 'path' or"
+            f"{option} {prefix!r} has a leading or a double slash; write it as 'path' or"
             " 'path/deeper'."
         )
     return prefix[:-1] if prefix.endswith("/") else prefix
 
 
-def clean_bucket_owner(value: t.Any) -> str | None:
+def clean_bucket_owner(value: t.Any, option: str = "expected_bucket_owner") -> str | None:
     """Return the account id that must own the bucket, None where none is asked for."""
     owner = given(value)
     if owner is not None and not re.fullmatch(r"[0-9]{12}", owner):
         raise InputError(
-            f"expected_bucket_owner {owner!r} is not an account id: 12 digits, in quotes so that"
+            f"{option} {owner!r} is not an account id: 12 digits, in quotes so that"
             " leading zeros stay."
         )
     return owner

@@ -8,6 +8,7 @@ seconds.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import typing as t
@@ -73,7 +74,10 @@ DESCRIBE_RATE = Rate(burst=50, seconds_per_request=2.0)
 # Leave nearly all of that to others.
 FIRST_SURVEY_INTERVAL = 30.0
 LONGEST_SURVEY_INTERVAL = 120.0
-SURVEY_SECONDS_PER_ENTRY = 1.2
+# Of a hundred AMIs as rarely as after forty minutes; more AMIs make longer runs, so that the
+# questions about each become fewer still.
+SURVEY_SECONDS_PER_ROOT_OF_ENTRIES = 12.0
+LONGEST_SURVEY_INTERVAL_OF_MANY = 300.0
 FIRST_LOOK_INTERVAL = 2.0
 LONGEST_LOOK_INTERVAL = 20.0
 
@@ -191,18 +195,21 @@ def free_room(limits: Limits, running: int, anything_in_flight: bool) -> float:
     return limits.in_flight - running if anything_in_flight else float("inf")
 
 
-def look_interval(age: float) -> float:
+def look_interval(age: float, last: bool = False) -> float:
     """Return the pause between two looks for finished work.
 
     :param age: for how long the work in progress has been going on, in the mean. On average
     an end is then noticed after a thirtieth of what a task takes.
+    :param last: hardly anything else is left, so that its end is the end of the run: notice it
+    four times as soon.
     """
-    return min(max(age / 15.0, FIRST_LOOK_INTERVAL), LONGEST_LOOK_INTERVAL)
+    return min(max(age / (60.0 if last else 15.0), FIRST_LOOK_INTERVAL), LONGEST_LOOK_INTERVAL)
 
 
 def survey_interval(elapsed: float, entries: int) -> float:
     """Return the pause between two questions about the work in progress: the longer a run has
     taken already, and the more it has to do, the less a minute of one AMI matters.
     """
-    wanted = max(elapsed / 20.0, entries * SURVEY_SECONDS_PER_ENTRY)
-    return min(max(wanted, FIRST_SURVEY_INTERVAL), LONGEST_SURVEY_INTERVAL)
+    by_time = min(elapsed / 20.0, LONGEST_SURVEY_INTERVAL)
+    by_work = SURVEY_SECONDS_PER_ROOT_OF_ENTRIES * math.sqrt(entries)
+    return max(FIRST_SURVEY_INTERVAL, by_time, min(by_work, LONGEST_SURVEY_INTERVAL_OF_MANY))

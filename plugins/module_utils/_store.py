@@ -71,8 +71,8 @@ MOST_HEADS = 20
 # A task that was just accepted may not be listed yet; younger than this, its absence says nothing.
 # Seconds.
 LISTING_GRACE = 60.0
-# What ran last for an AMI may have changed after this many seconds. Twenty AMIs are started in it
-# at AWS's rate, as many as one question by their ids tells about.
+# What ran last for an AMI may have changed after this many seconds, where surveys do not tell.
+# Twenty AMIs are started in it at AWS's rate, as many as one question by their ids tells about.
 LONGEST_KNOWN = 200.0
 # S3 dates a stored image by the begin of its upload. A manifest that is older than that by less was
 # written when the task was started; a younger one when the object was there. Seconds.
@@ -198,9 +198,11 @@ class StoreEntry(Entry):
     deletion: Deletion | None = None
 
     def is_this_runs(self, task: StoreTask) -> bool:
-        """Tell whether the task is newer than all that were there before; AWS's clock against
-        AWS's clock.
+        """Tell whether the task is the one that is followed, or a newer one; before that one is
+        known, whether it is newer than all that were there before. AWS's clock against AWS's clock.
         """
+        if self.task is not None:
+            return task.start_time >= self.task.start_time
         return self.older_tasks_until is None or task.start_time > self.older_tasks_until
 
     @property
@@ -518,16 +520,25 @@ class StoreOperation:
             return Reply(Answer.BUSY, "somebody else has begun to store this AMI meanwhile")
         if not self._knows_older_tasks(entry):
             self._see_older_tasks(entry)
+        if not self._was_requested(entry):
+            self._note_failed(entry)
         if entry.newest and self._has_ended(entry, entry.newest):
             return None
-        self._requested.add((self.bucket.name, entry.key))
+        requested_before = self._was_requested(entry)
+        place = (self.bucket.name, entry.key)
+        self._requested.add(place)
         reply = self._create(entry)
+        if reply.answer is Answer.THROTTLED and not requested_before:
+            self._requested.discard(place)
         if reply.answer is Answer.ACCEPTED:
             entry.key = reply.text
             self._own_keys.add(entry.key)
             if self.options.manifest:
                 self._guard(entry, lambda: self._describe_started(entry))
         return reply
+
+    def _was_requested(self, entry: StoreEntry) -> bool:
+        return (self.bucket.name, entry.key) in self._requested
 
     def _knows_older_tasks(self, entry: StoreEntry) -> bool:
         """Tell whether it is known well enough what ran last for this AMI. Once this run has asked
@@ -536,14 +547,21 @@ class StoreOperation:
         if entry.older_tasks_seen_at is None:
             return False
         fresh = self.clock.now() - entry.older_tasks_seen_at <= LONGEST_KNOWN
-        return fresh or (self.bucket.name, entry.key) in self._requested
+        return fresh or self._records.shows_failed or self._was_requested(entry)
+
+    def _note_failed(self, entry: StoreEntry) -> None:
+        """Take a task that has failed meanwhile, as the surveys show it, for an older one."""
+        for task in self._records.seen_failed():
+            if (task.image_id, task.bucket) == (entry.image_id, self.bucket.name):
+                known = entry.older_tasks_until or task.start_time
+                entry.older_tasks_until = max(known, task.start_time)
 
     def _see_older_tasks(self, entry: StoreEntry) -> None:
         """Learn what ran last for this AMI and for others that are started next, in one call."""
         self._to_be_asked_about = [
             other
             for other in self._to_be_asked_about
-            if other.phase is Phase.READY and (self.bucket.name, other.key) not in self._requested
+            if other.phase is Phase.READY and not self._was_requested(other)
         ]
         unknown = {
             other.image_id: other
@@ -626,8 +644,10 @@ class StoreOperation:
             for entry in entries
             if entry.phase is Phase.RUNNING and entry.presence is not Presence.THERE
         ]
-        # Often the question about the tasks in progress has shown the failed ones already.
-        self._judge_by_failed(open_entries, self._records.seen_failed())
+        # Often the question about the tasks in progress has shown the failed ones already. Where
+        # this run's task was never seen, a failed one may be older than the newest.
+        followed = [entry for entry in open_entries if entry.task is not None]
+        self._judge_by_failed(followed, self._records.seen_failed())
         unclear = [entry for entry in open_entries if entry.phase is Phase.RUNNING]
         newest = self._records.newest([entry.image_id for entry in unclear])
         hidden = []

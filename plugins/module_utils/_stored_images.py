@@ -49,6 +49,8 @@ class StoredObject:
     listed: bool = False
     """Seen in a listing, which does not show the archive status of Intelligent-Tiering."""
     encryption: t.Mapping[str, t.Any] = field(default_factory=dict)
+    customer_key: bool = False
+    """Encrypted with a key that only the caller has (SSE-C)."""
 
     @property
     def restorable(self) -> bool | None:
@@ -78,8 +80,15 @@ class Deletion:
 class Bucket:
     """One bucket, every call to which carries the expected owner."""
 
-    def __init__(self, client: t.Any, name: str, expected_owner: str | None = None) -> None:
+    def __init__(
+        self,
+        client: t.Any,
+        name: str,
+        expected_owner: str | None = None,
+        send: t.Callable[..., t.Any] = call_aws,
+    ) -> None:
         self._client = client
+        self._send_call = send
         self.name = name
         self._expected_owner = expected_owner
         self.pages_listed = 0
@@ -93,7 +102,7 @@ class Bucket:
 
         :raises InputError: says which of the three is wrong.
         """
-        actual, may_look = self._region_of_bucket()
+        actual, may_look = self.region_of_bucket()
         if actual is not None and actual != region:
             raise InputError(
                 f"bucket '{self.name}' is in Region {actual}, the task runs in {region}. AWS stores"
@@ -101,15 +110,15 @@ class Bucket:
                 f" {actual}, or use a bucket in {region}."
             )
         if self._expected_owner and may_look:
-            self._check_owner()
+            self.check_owner()
 
-    def _region_of_bucket(self) -> tuple[str | None, bool]:
+    def region_of_bucket(self) -> tuple[str | None, bool]:
         """Return the bucket's Region as far as S3 tells it, and whether the caller may look at it.
 
         Asked without the expected owner, whose refusal would hide both.
         """
         try:
-            answer = call_aws(
+            answer = self._send_call(
                 f"look at bucket '{self.name}'", self._client.head_bucket, Bucket=self.name
             )
         except AmiStoreError as error:
@@ -123,9 +132,10 @@ class Bucket:
             return region, False
         return _region_header(answer), True
 
-    def _check_owner(self) -> None:
+    def check_owner(self) -> None:
+        """Prove that the bucket belongs to the account that the user expects."""
         try:
-            call_aws(
+            self._send_call(
                 f"look at bucket '{self.name}'",
                 self._client.head_bucket,
                 Bucket=self.name,
@@ -147,7 +157,7 @@ class Bucket:
         self, description: str, call: t.Callable[..., t.Any], key: str, **params: t.Any
     ) -> t.Any:
         owner = {"ExpectedBucketOwner": self._expected_owner} if self._expected_owner else {}
-        return call_aws(
+        return self._send_call(
             f"{description} {self.url(key)}",
             call,
             Bucket=self.name,
@@ -165,8 +175,16 @@ class Bucket:
 
         :raises ObjectForbiddenError: on 403, unless a listing proves that the object is missing.
         """
+        answer = self.head_answer(key)
+        return None if answer is None else self.stored_object(key, answer)
+
+    def head_answer(self, key: str, **params: t.Any) -> t.Mapping[str, t.Any] | None:
+        """Return S3's whole answer about the object, None where it says that there is none.
+
+        :raises ObjectForbiddenError: on 403, unless a listing proves that the object is missing.
+        """
         try:
-            answer = self._call("look at", "head_object", key)
+            answer = self._call("look at", "head_object", key, **params)
         except AmiStoreError as error:
             if error_code(error) in ("404", "NoSuchKey"):
                 return None
@@ -178,6 +196,10 @@ class Bucket:
             raise
         if "ETag" not in answer:
             raise AmiStoreError(f"The answer for {self.url(key)} has no ETag, so it is not S3's")
+        return t.cast("t.Mapping[str, t.Any]", answer)
+
+    def stored_object(self, key: str, answer: t.Mapping[str, t.Any]) -> StoredObject:
+        """Return what an answer to HEAD tells."""
         restore = answer.get("Restore", "")
         return StoredObject(
             key=key,
@@ -193,6 +215,7 @@ class Bucket:
                 "kms_key_id": answer.get("SSEKMSKeyId"),
                 "bucket_key_enabled": answer.get("BucketKeyEnabled"),
             },
+            customer_key=bool(answer.get("SSECustomerAlgorithm")),
         )
 
     def _is_surely_missing(self, key: str) -> bool:
@@ -288,9 +311,11 @@ class Bucket:
                 )
             return t.cast(bytes, body.read())
 
-    def write(self, key: str, content: bytes) -> None:
+    def write(self, key: str, content: bytes, **params: t.Any) -> None:
         """Write a small JSON object."""
-        self._call("write", "put_object", key, Body=content, ContentType="application/json")
+        self._call(
+            "write", "put_object", key, Body=content, ContentType="application/json", **params
+        )
 
     def tags(self, key: str) -> dict[str, str]:
         """Return the object's tags."""

@@ -48,6 +48,11 @@ class TaskRecords:
         """Return the failed tasks that the last question about those in progress showed."""
         return self._failed
 
+    @property
+    def shows_failed(self) -> bool:
+        """Whether the questions about the tasks in progress show the failed ones as well."""
+        return self._few_failed
+
     def failed(self) -> list[StoreTask]:
         """Return the failed tasks into the bucket, newest first."""
         return _store_tasks.list_tasks(self._client, [FAILED], self._bucket)

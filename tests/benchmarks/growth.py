@@ -62,15 +62,18 @@ def run(count: int, speed: float) -> Need:
         emulator.plant_tasks(*map(running_task, fleet.image_ids))
         variables = os.environ | emulator.environment
         variables |= skipped.variables(speed, os.environ["PYTHONPATH"])
-        return needs(count, module(fleet.image_ids, variables))
+        return needs(count, module(fleet.image_ids, variables, name))
 
 
 def running_task(image_id: str) -> dict[str, Any]:
     return {"image_id": image_id, "bucket": BUCKET, "age": 1, "seconds": TASK_SECONDS, "gib": GIB}
 
 
-def module(image_ids: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The module's process alone, started as Ansible's guide on debugging modules says.
+def module(
+    image_ids: Sequence[str], variables: Mapping[str, str], folder: str
+) -> subprocess.Popen[bytes]:
+    """The module's process alone, started as Ansible's guide on debugging modules says; with the
+    folder that Ansible gives it, into which it writes its progress.
 
     https://docs.ansible.com/ansible/latest/dev_guide/debugging.html
     """
@@ -80,7 +83,7 @@ def module(image_ids: Sequence[str], variables: Mapping[str, str]) -> subprocess
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    arguments = {"image_ids": list(image_ids), "bucket": BUCKET}
+    arguments = {"image_ids": list(image_ids), "bucket": BUCKET, "_ansible_tmpdir": folder}
     assert process.stdin is not None
     process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
     process.stdin.close()

@@ -23,9 +23,7 @@ from typing import Any
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
-REGION = "us-east-1"
-# Not credentials: the emulator takes any, and these have the length that tools expect.
-ACCESS_KEY = "EMULATEDACCESSKEY001"
+# Not a credential: the emulator takes any, and this has the length that tools expect.
 SECRET_KEY = "emulated/secret+key/that/opens/nothing00"
 _PARENT_CHECK_SECONDS = 0.5
 
@@ -36,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", type=Path, help="YAML or JSON file with scenario keys")
     parser.add_argument("--seed", help="`demo`, or a YAML or JSON file with a list of AMIs")
     parser.add_argument("--speed", type=float, help="emulated seconds per real second")
+    parser.add_argument("--partition", default="aws", help="aws, aws-us-gov or aws-cn")
     parser.add_argument("--directory", type=Path, help="where certificates go for the time")
     parser.add_argument("--parent-pid", type=int, help="stop when this process ends")
     parser.add_argument(
@@ -49,15 +48,15 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def exports(url: str, bundle: Path) -> dict[str, str]:
+def exports(url: str, bundle: Path, region: str, access_key: str) -> dict[str, str]:
     """The environment that makes every AWS SDK talk to the emulator."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_CA_BUNDLE": str(bundle),
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AMISTORE_EMULATOR_URL": url,
     }
@@ -136,6 +135,15 @@ def main() -> int:
     arguments = parse_arguments()
     lives = parent_lives(arguments.parent_pid, os.getppid())
 
+    from .partitions import PARTITIONS, VARIABLE
+
+    here = PARTITIONS.get(arguments.partition)
+    if here is None:
+        print(f"--partition: one of {', '.join(PARTITIONS)} is needed", file=sys.stderr)
+        return 2
+    # Read when the other parts of the emulator are imported.
+    os.environ[VARIABLE] = here.name
+
     from .assembly import assemble, initial_scenario
     from .certificates import write_certificates
     from .scenario import ScenarioError
@@ -149,7 +157,8 @@ def main() -> int:
         files = write_certificates(directory)
         server = assemble(scenario, arguments.seed, files, arguments.port)
         stop_on_signals(server)
-        for name, value in exports(server.url, files.bundle).items():
+        exported = exports(server.url, files.bundle, here.region, here.access_key)
+        for name, value in exported.items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
         if arguments.background and not detach():

@@ -20,9 +20,10 @@ from . import objects
 from .answers import Error
 from .callers import Caller
 from .ec2_targets import Target
-from .encryption import KeyUse, default_key, key_of, key_use
+from .encryption import KeyUse, applied, key_of, key_use
 from .filters import like
 from .model import Refused
+from .partitions import suffix_of
 from .policy import Attempt, ContextValue, Verdict, evaluate
 from .scenario import Scenario
 from .wire import Request
@@ -65,6 +66,8 @@ _VERSIONED = {
     "s3:PutObjectTagging",
 }
 _READS_OF_ONE_OBJECT = {"GetObject", "HeadObject", "GetObjectTagging", "GetObjectAttributes"}
+_READS_WITH_KEY = {"GetObject", "HeadObject"}
+_WRITES_OF_PARTS = {"UploadPart", "UploadPartCopy"}
 _CONTEXT_HEADERS = ("x-amz-acl", "x-amz-server-side-encryption", "x-amz-storage-class")
 
 _DENIED = Error("AccessDenied", "Access Denied", 403)
@@ -124,13 +127,14 @@ class Access:
                 resource = _s3_arn(request.region, request.bucket, request.key)
                 whole = {**context, "aws:ResourceAccount": str(bucket.account_id)}
                 return self._refused(caller, action, resource, whole, region_header)
+        closed = self._source_closed(request, caller, context)
+        if closed:
+            return closed
         for use in _keys_of(request, bucket):
             missing = self.missing_of_key(caller, use, context)
             if missing is not None:
                 whole = {**context, **use.context}
                 return self._refused(caller, missing, use.key, whole, region_header)
-        if self._source_closed(request, caller, context):
-            return _denied(region_header)
         if self._hides_missing_object(request, caller, context):
             return _denied(region_header)
         return None
@@ -177,19 +181,23 @@ class Access:
             "endpoint. Please send all future requests to this endpoint.",
             301,
             header,
-            {"Endpoint": f"{bucket}.s3.{region}.amazonaws.com", "Bucket": bucket},
+            {"Endpoint": f"{bucket}.s3.{region}.{suffix_of(region)}", "Bucket": bucket},
         )
 
-    def _source_closed(self, request: Request, caller: Caller, context: Context) -> bool:
-        """Whether the source of a copy may not be read, or is not whose it is expected to be."""
+    def _source_closed(self, request: Request, caller: Caller, context: Context) -> Error | None:
+        """Why the source of a copy may not be read, or is not whose it is expected to be."""
         bucket, _slash, key = request.copy_source.partition("/")
         found = objects.find_bucket(bucket)
         if found is None:
-            return False
+            return None
         owner = request.headers.get("x-amz-source-expected-bucket-owner")
         if owner and owner != found.account_id:
-            return True
-        return not self.s3_allowed(caller, "s3:GetObject", bucket, key, context)
+            return _denied(())
+        for action in _reads_of_source(request):
+            if not self.s3_allowed(caller, action, bucket, key, context):
+                resource = _s3_arn(str(found.region_name), bucket, key)
+                return self._refused(caller, action, resource, context, ())
+        return None
 
     def _hides_missing_object(self, request: Request, caller: Caller, context: Context) -> bool:
         """S3 says that an object is missing only to those who may list the bucket.
@@ -227,22 +235,68 @@ def _keys_of(request: Request, bucket: Any) -> list[KeyUse]:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
     """
-    if request.action == "GetObject":
-        item = objects.find_object(request.bucket, request.key)
-        return key_use(key_of(item), bucket.region_name, "s3", ["kms:Decrypt"])
+    region = bucket.region_name
+    if request.action in _WRITES_OF_PARTS:
+        upload: Any = bucket.multiparts.get(request.params.get("uploadId", ""))
+        key = upload.kms_key_id if upload and upload.sse_encryption == "aws:kms" else None
+        # S3 reads the parts again before it puts them together.
+        return [
+            *key_use(key, region, "s3", ["kms:Decrypt"]),
+            *_key_of_source(request),
+        ]
+    if request.action in _READS_WITH_KEY and _shows_contents(request):
+        item = objects.find_version(request.bucket, request.key, request.params.get("versionId"))
+        return key_use(key_of(item), region, "s3", ["kms:Decrypt"])
     if request.action in ("PutObject", "CopyObject", "CreateMultipartUpload"):
-        named = request.headers.get("x-amz-server-side-encryption-aws-kms-key-id")
-        key = named or default_key(bucket)
-        return key_use(key, bucket.region_name, "s3", ["kms:GenerateDataKey"])
+        _algorithm, key = applied(request.headers, bucket)
+        return [*key_use(key, region, "s3", ["kms:GenerateDataKey"]), *_key_of_source(request)]
     return []
+
+
+def _shows_contents(request: Request) -> bool:
+    """A checksum is as secret as what it is of.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    """
+    asked = request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    return request.action == "GetObject" or asked
+
+
+def _key_of_source(request: Request) -> list[KeyUse]:
+    bucket, _slash, key = request.copy_source.partition("/")
+    found: Any = objects.find_bucket(bucket)
+    if found is None:
+        return []
+    item = objects.find_version(bucket, key, request.source_version or None)
+    return key_use(key_of(item), found.region_name, "s3", ["kms:Decrypt"])
+
+
+def _reads_of_source(request: Request) -> list[str]:
+    """A copy takes the tags along unless it is told others.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    """
+    of_version = "Version" if request.source_version else ""
+    read = [f"s3:GetObject{of_version}"]
+    return [*read, f"s3:GetObject{of_version}Tagging"] if _copies_tags(request) else read
+
+
+def _copies_tags(request: Request) -> bool:
+    if request.action != "CopyObject":
+        return False
+    if request.headers.get("x-amz-tagging-directive", "COPY") != "COPY":
+        return False
+    bucket, _slash, key = request.copy_source.partition("/")
+    item = objects.find_version(bucket, key, request.source_version or None)
+    return item is not None and bool(objects.tags_of(item))
 
 
 def _iam_actions(request: Request) -> list[str]:
     action = _S3_ACTIONS.get(request.action, f"s3:{request.action}")
     if "versionId" in request.params and action in _VERSIONED:
         action = action.replace("Object", "ObjectVersion", 1)
-    tagged = request.action in ("PutObject", "CreateMultipartUpload")
-    if tagged and "x-amz-tagging" in request.headers:
+    tagged = request.action in ("PutObject", "CreateMultipartUpload", "CopyObject")
+    if tagged and ("x-amz-tagging" in request.headers or _copies_tags(request)):
         return [action, "s3:PutObjectTagging"]
     return [action]
 

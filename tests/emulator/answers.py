@@ -21,11 +21,12 @@ _REQUEST_ID = "x-amzn-RequestId"
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole HTTP answer."""
+    """A whole HTTP answer; `cut_at` is where the connection ends within its body."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    cut_at: int | None = None
 
     def with_header(self, name: str, value: str) -> Answer:
         kept = tuple(h for h in self.headers if h[0].lower() != name.lower())

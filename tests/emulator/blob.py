@@ -8,12 +8,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .choices import COMPRESSED_SHARE, PART_BYTES
+from .choices import COMPRESSED_SHARE
 
-MAGIC = b"EMULATED-AMI\x00\x01"
+MAGIC = b"EMULATED-AMI\x00\x02"
+_LENGTH = 8
+_DIGEST = hashlib.sha256().digest_size
 
 
 class NotAStoredImage(ValueError):
@@ -55,19 +58,24 @@ class StoredImage:
         return sum(disk.size or 0 for disk in self.disks)
 
 
-def pack(image: StoredImage) -> bytes:
-    text = json.dumps(asdict(image), sort_keys=True)
-    return MAGIC + gzip.compress(text.encode(), mtime=0)
+def pack(image: StoredImage, least: int = 0) -> bytes:
+    """The body, filled up to so many bytes with what stands for the contents of disks."""
+    text = gzip.compress(json.dumps(asdict(image), sort_keys=True).encode(), mtime=0)
+    start = MAGIC + len(text).to_bytes(_LENGTH, "big") + text
+    filling = max(0, least - len(start) - _DIGEST)
+    whole = start + random.Random(image.image_id).randbytes(filling)
+    return whole + hashlib.sha256(whole).digest()
 
 
 def unpack(body: bytes) -> StoredImage:
-    """Raises NotAStoredImage for anything that `pack` did not make."""
+    """Raises NotAStoredImage for anything that `pack` did not make, to the last bit."""
     if not body.startswith(MAGIC):
         raise NotAStoredImage("not a stored AMI")
-    try:
-        values = json.loads(gzip.decompress(body[len(MAGIC) :]))
-    except (OSError, EOFError, ValueError) as error:
-        raise NotAStoredImage("a damaged stored AMI") from error
+    if hashlib.sha256(body[:-_DIGEST]).digest() != body[-_DIGEST:]:
+        raise NotAStoredImage("a damaged stored AMI")
+    start = len(MAGIC) + _LENGTH
+    size = int.from_bytes(body[len(MAGIC) : start], "big")
+    values = json.loads(gzip.decompress(body[start : start + size]))
     disks = tuple(StoredDisk(**disk) for disk in values.pop("disks"))
     return StoredImage(disks=disks, **values)
 
@@ -75,10 +83,3 @@ def unpack(body: bytes) -> StoredImage:
 def believable_size(gib: int) -> int:
     """About as many bytes as a compressed AMI of this size has."""
     return int(gib * 1024**3 * COMPRESSED_SHARE)
-
-
-def multipart_etag(body: bytes, size: int) -> str:
-    """An ETag in the form of a multipart upload: not an MD5 of the content, parts at the end."""
-    parts = max(1, -(-size // PART_BYTES))
-    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    return f"{digest}-{parts}"

@@ -97,6 +97,10 @@ DELETE_MARKER_BLOCKS_STORE: Final = False
 # The scenario key `blob_tags_win` switches it.
 BLOB_TAGS_WIN: Final = False
 
+# [U] Whether a part may bring a checksum when the upload was created without one. It was refused
+# once, as reported; since SDKs send CRC32 by themselves it can hardly be.
+UNAGREED_PART_CHECKSUM_IS_ERROR: Final = False
+
 # [U] How small the compressed object is. Only its order of magnitude is meant to be believable.
 COMPRESSED_SHARE: Final = 0.35
 # Seen once: 1,483,486,006 bytes with an ETag that ends in -177, which is 8 MiB a part.

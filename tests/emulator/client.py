@@ -40,10 +40,12 @@ class Emulator:
         seed: str | Sequence[Mapping[str, Any]] | None = None,
         speed: float | None = None,
         python: str | None = None,
+        partition: str = "aws",
     ) -> None:
         self._scenario = scenario
         self._seed = seed
         self._speed = speed
+        self._partition = partition
         self._python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
         self._process: subprocess.Popen[str] | None = None
         self.environment: dict[str, str] = {}
@@ -78,6 +80,7 @@ class Emulator:
 
     def _start(self) -> None:
         command = [self._python, "-m", "tests.emulator", "--parent-pid", str(os.getpid())]
+        command += ["--partition", self._partition]
         if self._speed is not None:
             command += ["--speed", str(self._speed)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -193,6 +196,10 @@ class Emulator:
     def outcomes(self) -> dict[str, dict[str, int]]:
         """How often each action had which outcome: OK, an error code, dropped."""
         return dict(self.call("GET", "/outcomes"))
+
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """How many bytes of bodies each action `received` and `sent`."""
+        return dict(self.call("GET", "/traffic"))
 
     def log(self) -> list[dict[str, Any]]:
         """The requests in order, with emulated time, caller, AMIs, key and outcome."""

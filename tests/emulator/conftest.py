@@ -17,28 +17,35 @@ from botocore.exceptions import ClientError
 from .client import Emulator
 
 REGION = "us-east-1"
+_ONCE = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
 
 
 class Lab:
     """The emulator with clients for any service, Region and access key, without retries."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, region: str = REGION) -> None:
         self.emulator = emulator
+        self._region = region
         self._session = boto3.Session()
         self.client = cache(self._client)
 
     def _client(
-        self, service: str, region: str = REGION, key: str = "", scheme: str = "https"
+        self,
+        service: str,
+        region: str = "",
+        key: str = "",
+        scheme: str = "https",
+        config: Config | None = None,
     ) -> Any:
         environment = self.emulator.environment
         return self._session.client(
             service,
-            region_name=region,
+            region_name=region or self._region,
             endpoint_url=self.emulator.url.replace("https", scheme),
             verify=self.emulator.ca_bundle,
             aws_access_key_id=key or environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
+            config=_ONCE.merge(config) if config else _ONCE,
         )
 
     @property

@@ -42,6 +42,7 @@ class Control:
             ("POST", "/emulator/storage-class"): self._set_storage_class,
             ("GET", "/emulator/requests"): self._requests,
             ("GET", "/emulator/outcomes"): self._outcomes,
+            ("GET", "/emulator/traffic"): self._traffic,
             ("GET", "/emulator/log"): self._log,
             ("POST", "/emulator/requests/reset"): self._reset_requests,
             ("POST", "/emulator/advance"): self._advance,
@@ -141,6 +142,9 @@ class Control:
 
     def _outcomes(self, _content: Any) -> Any:
         return self._world.journal.outcomes()
+
+    def _traffic(self, _content: Any) -> Any:
+        return self._world.journal.traffic()
 
     def _log(self, _content: Any) -> Any:
         return self._world.journal.log()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 from urllib.parse import unquote
 from xml.sax.saxutils import unescape
 
@@ -26,7 +27,12 @@ from .bucket_documents import BucketDocumentsResponse
 from .image_responses import MachineImageResponse
 from .image_usage import ImageUsageBackend
 from .image_usage_responses import ImageUsageResponse
-from .objects import THAWED, find_object
+from .multipart_uploads import MultipartResponse
+from .object_bodies import ObjectResponse
+from .object_copies import CopyResponse
+from .object_parts import etag_of
+from .objects import THAWED, bucket_backend, find_bucket, find_object
+from .s3_refusals import S3Refusal
 from .store_image_responses import StoreImageResponse
 from .store_images import StoreImageBackend
 from .world import World
@@ -53,8 +59,26 @@ class EmulatedEC2Response(
     """moto's EC2 with the operations that it lacks."""
 
 
-class EmulatedS3Response(BucketDocumentsResponse):
+class EmulatedS3Response(MultipartResponse, ObjectResponse, CopyResponse, BucketDocumentsResponse):
     """moto's S3, which forgets some of what it is asked for."""
+
+    _for_owner = False
+
+    @property
+    def backend(self) -> S3Backend:
+        """Objects are kept with their bucket; moto keeps their tags with whoever wrote them."""
+        if self._for_owner and find_bucket(self.bucket_name):
+            return bucket_backend(self.bucket_name)
+        return super().backend
+
+    def _key_response(self, request: Any, full_url: str) -> TYPE_RESPONSE:
+        self._for_owner = True
+        try:
+            return super()._key_response(request, full_url)
+        except S3Refusal as refusal:
+            return refusal.answer()
+        finally:
+            self._for_owner = False
 
     def list_objects_v2(self) -> TYPE_RESPONSE:
         """With RestoreStatus for those who ask for it."""
@@ -107,10 +131,24 @@ def _with_archive_headers(moto_headers: property) -> property:
     return property(headers)
 
 
+def _with_etags(put: Callable[..., FakeKey]) -> Callable[..., FakeKey]:
+    """S3Backend.put_object with the ETag that the object's encryption leaves it."""
+
+    @functools.wraps(put)
+    def put_object(backend: S3Backend, *args: Any, **kwargs: Any) -> FakeKey:
+        item: Any = put(backend, *args, **kwargs)
+        if item._etag is None:
+            item._etag = etag_of(item.value, item.encryption)
+        return cast("FakeKey", item)
+
+    return put_object
+
+
 _REPLACEMENTS: tuple[tuple[object, str, object], ...] = (
     # Bucket policies are judged before moto sees a request, with their conditions.
     (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
     (FakeKey, "response_dict", _with_archive_headers(FakeKey.__dict__["response_dict"])),
+    (S3Backend, "put_object", _with_etags(S3Backend.put_object)),
     # moto reads its module of S3 paths anew, which would bring back its own answers.
     (S3Backend, "_url_module", property(lambda _backend: moto.s3.urls)),
     # moto inspects its 700 EC2 methods anew for each request.
@@ -121,6 +159,7 @@ _REPLACEMENTS: tuple[tuple[object, str, object], ...] = (
 def install(world: World) -> None:
     """Let moto serve this world. Once in a process."""
     StoreImageBackend.world = world
+    MultipartResponse.world = world
     ec2_backends.backend = EmulatedEC2Backend
     moto.ec2.urls.url_paths = {"{0}/": EmulatedEC2Response.dispatch}
     moto.s3.urls.url_paths = {

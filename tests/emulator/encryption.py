@@ -16,12 +16,11 @@ from typing import Any
 
 from moto.kms.models import kms_backends
 from moto.s3.models import FakeBucket, FakeKey
-from moto.utilities.utils import get_partition
 
+from .partitions import suffix_of
 from .policy import ContextValue
 
 _MANAGED = ("alias/aws/ebs", "alias/aws/s3")
-_SUFFIXES = {"aws-cn": "amazonaws.com.cn"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,8 @@ def key_use(key: str | None, region: str, service: str, actions: Sequence[str]) 
     """What is needed of this key; nothing where there is none, or where AWS manages it."""
     if not key or _managed_by_aws(key):
         return []
-    suffix = _SUFFIXES.get(get_partition(region), "amazonaws.com")
     account = "".join(key.split(":")[4:5])
-    context: dict[str, ContextValue] = {"kms:ViaService": f"{service}.{region}.{suffix}"}
+    context: dict[str, ContextValue] = {"kms:ViaService": f"{service}.{region}.{suffix_of(region)}"}
     if account:
         context |= {"aws:ResourceAccount": account, "kms:CallerAccount": account}
     return [KeyUse(key, actions, context)]
@@ -50,6 +48,16 @@ def default_key(bucket: FakeBucket) -> str | None:
     rule: Mapping[str, Any] = (bucket.encryption or {}).get("Rule", {})
     by_default = rule.get("ApplyServerSideEncryptionByDefault", {})
     return by_default.get("KMSMasterKeyID") if by_default.get("SSEAlgorithm") != "AES256" else None
+
+
+def applied(headers: Mapping[str, str], bucket: FakeBucket) -> tuple[str | None, str | None]:
+    """The algorithm and key for a new object: as the request says, else as the bucket does."""
+    name = "x-amz-server-side-encryption"
+    if headers.get(name):
+        return headers[name], headers.get(f"{name}-aws-kms-key-id")
+    rule: Mapping[str, Any] = (bucket.encryption or {}).get("Rule", {})
+    by_default = rule.get("ApplyServerSideEncryptionByDefault", {})
+    return by_default.get("SSEAlgorithm"), by_default.get("KMSMasterKeyID")
 
 
 def key_of(item: FakeKey | None) -> str | None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from .answers import Answer
 from .filters import like
 from .scenario import Fault
 
@@ -16,6 +18,7 @@ _THROTTLED_CODES = {"ec2": "RequestLimitExceeded", "s3": "SlowDown"}
 
 STATUS_OF_ERROR = {
     "AccessDenied": 403,
+    "ExpiredToken": 400,
     "InternalError": 500,
     "InternalFailure": 500,
     "NoSuchBucket": 404,
@@ -29,6 +32,24 @@ STATUS_OF_ERROR = {
 }
 
 
+@dataclass(frozen=True)
+class Target:
+    """What faults know of a request."""
+
+    action: str
+    bucket: str = ""
+    key: str = ""
+    access_key: str = ""
+    image_ids: tuple[str, ...] = ()
+
+    def concerned(self, fault: Fault) -> bool:
+        if not like(self.action, fault.action.rpartition(":")[2]):
+            return False
+        of_images = fault.image_id == "*" or any(like(i, fault.image_id) for i in self.image_ids)
+        of_object = like(self.bucket, fault.bucket) and like(self.key, fault.key)
+        return of_images and of_object and like(self.access_key, fault.access_key)
+
+
 class FaultPlan:
     """The faults with what is left of each. Counting starts when the plan is made."""
 
@@ -38,19 +59,12 @@ class FaultPlan:
         self._given = [0] * len(faults)
         self._chance = [random.Random(fault.seed) for fault in faults]
 
-    def pick(self, action: str, key: str = "", image_ids: Sequence[str] = ()) -> Fault | None:
+    def pick(self, target: Target) -> Fault | None:
         """The first fault due for this request."""
         for index, fault in enumerate(self._faults):
-            if self._concerns(fault, action, key, image_ids) and self._due(index):
+            if target.concerned(fault) and self._due(index):
                 return fault
         return None
-
-    @staticmethod
-    def _concerns(fault: Fault, action: str, key: str, image_ids: Sequence[str]) -> bool:
-        if not like(action, fault.action.rpartition(":")[2]):
-            return False
-        image_fits = fault.image_id == "*" or any(like(i, fault.image_id) for i in image_ids)
-        return image_fits and like(key, fault.key)
 
     def _due(self, index: int) -> bool:
         fault = self._faults[index]
@@ -73,3 +87,22 @@ def answer_of(fault: Fault, service: str) -> tuple[str, int]:
     if code == THROTTLED:
         code = _THROTTLED_CODES.get(service, "Throttling")
     return code, fault.status or STATUS_OF_ERROR.get(code, 400)
+
+
+def flipped(body: bytes) -> bytes:
+    """The body with one bit wrong, in its middle; an empty one stays empty."""
+    middle = len(body) // 2
+    wrong = bytes(byte ^ 1 for byte in body[middle : middle + 1])
+    return body[:middle] + wrong + body[middle + 1 :]
+
+
+def spoiled(fault: Fault, answer: Answer) -> Answer:
+    """The answer as it arrives: cut within its body, with a wrong bit, or a byte too short."""
+    if fault.drop == "middle":
+        return replace(answer, cut_at=len(answer.body) // 2)
+    if fault.body == "flipped":
+        return replace(answer, body=flipped(answer.body))
+    if fault.body == "short":
+        shorter = replace(answer, body=answer.body[:-1])
+        return shorter.with_header("Content-Length", str(len(shorter.body)))
+    return answer

@@ -13,12 +13,14 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from . import faults, objects
+from . import faults, objects, partitions
 from .answers import Answer, Error, error_answer
 from .control import Control
 from .ec2_targets import targets
+from .faults import Target
 from .journal import Entry
 from .model import Refused
+from .scenario import Fault
 from .wire import Request, read
 from .world import World
 
@@ -44,36 +46,71 @@ class Gateway:
         return self._world.now()
 
     def answer(self, environ: dict[str, Any]) -> Answer | None:
-        body = _take_body(environ)
-        with self._world.lock:
-            if environ["PATH_INFO"].startswith("/emulator"):
+        if environ["PATH_INFO"].startswith("/emulator"):
+            body = _take_body(environ)
+            with self._world.lock:
                 return self._control.answer(environ, body)
-            self._world.settle()
-            request = read(environ, body)
-            self._world.request = request
-            try:
-                answer = self._answer(request, environ)
-            finally:
-                self._world.request = None
-            # What this request did, such as deleting a snapshot, may end a task at once.
-            self._world.settle()
-            self._world.journal.add(self._entry(request, answer))
-            return answer
+        early = read(environ, b"")
+        fault = self._fault(early) if early.service == "s3" else None
+        if fault and fault.drop == "middle" and early.body_size:
+            self._break_upload(early, environ)
+            return None
+        body = _take_body(environ, flip=fault is not None and fault.body == "flipped")
+        with self._world.lock:
+            return self._answer_whole(environ, body, fault)
 
-    def _answer(self, request: Request, environ: dict[str, Any]) -> Answer | None:
+    def _fault(self, request: Request) -> Fault | None:
+        target = Target(
+            request.action, request.bucket, request.key, request.access_key, request.image_ids
+        )
+        with self._world.lock:
+            return self._world.faults.pick(target)
+
+    def _break_upload(self, request: Request, environ: dict[str, Any]) -> None:
+        """Take half of the body, and do nothing with it."""
+        half = len(environ["wsgi.input"].read(request.body_size // 2))
+        with self._world.lock:
+            self._world.journal.add(self._entry(request, None, half))
+
+    def _answer_whole(
+        self, environ: dict[str, Any], body: bytes, fault: Fault | None
+    ) -> Answer | None:
+        self._world.settle()
+        request = read(environ, body)
+        self._world.request = request
+        try:
+            answer = self._answer(request, environ, fault)
+        finally:
+            self._world.request = None
+        # What this request did, such as deleting a snapshot, may end a task at once.
+        self._world.settle()
+        self._world.journal.add(self._entry(request, answer, len(body)))
+        return answer
+
+    def _answer(
+        self, request: Request, environ: dict[str, Any], fault: Fault | None
+    ) -> Answer | None:
+        foreign = partitions.refusal(request)
+        if foreign:
+            return error_answer(request, Error(*foreign))
         if request.service == "ec2" and not self._within_rate(request):
             return error_answer(
                 request, Error("RequestLimitExceeded", "Request limit exceeded.", 503)
             )
-        fault = self._world.faults.pick(request.action, request.key, request.image_ids)
-        if fault and fault.drop == "before":
+        if request.service != "s3":
+            fault = self._fault(request)
+        if fault is None:
+            return self._authorized(request, environ)
+        if fault.event:
+            objects.let_happen(fault.event, request.bucket, request.key)
+        if fault.drop == "before":
             return None
-        if fault and fault.error:
+        if fault.error:
             code, status = faults.answer_of(fault, request.service)
             message = fault.message or f"The emulator was told to answer {code}."
             return error_answer(request, Error(code, message, status))
         answer = self._authorized(request, environ)
-        return None if fault and fault.drop == "after" else answer
+        return None if fault.drop == "after" else faults.spoiled(fault, answer)
 
     def _within_rate(self, request: Request) -> bool:
         rate = self._world.scenario.rate(request.action)
@@ -134,7 +171,7 @@ class Gateway:
         status = _STATUS_OF_REFUSAL.get(answer.outcome(), 400)
         return Answer(status, answer.headers, answer.body)
 
-    def _entry(self, request: Request, answer: Answer | None) -> Entry:
+    def _entry(self, request: Request, answer: Answer | None, received: int) -> Entry:
         return Entry(
             time=round(self._world.now(), 3),
             service=request.service,
@@ -146,11 +183,25 @@ class Gateway:
             key=request.key,
             dry_run=request.dry_run,
             status=answer.status if answer else 0,
-            outcome=answer.outcome() if answer else DROPPED,
+            outcome=answer.outcome() if answer and answer.cut_at is None else DROPPED,
+            received=received,
+            sent=_sent(request, answer),
+            part=request.params.get("partNumber", ""),
+            upload_id=request.params.get("uploadId", ""),
+            version=request.params.get("versionId", ""),
+            extent=request.headers.get("range", "")
+            or request.headers.get("x-amz-copy-source-range", ""),
         )
 
 
-def _take_body(environ: dict[str, Any]) -> bytes:
+def _sent(request: Request, answer: Answer | None) -> int:
+    """How much of a body goes out: none to HEAD."""
+    if answer is None or request.method == "HEAD":
+        return 0
+    return len(answer.body[: answer.cut_at])
+
+
+def _take_body(environ: dict[str, Any], flip: bool = False) -> bytes:
     """Read the whole body, so that the connection can be used again, and put it back."""
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
@@ -158,6 +209,8 @@ def _take_body(environ: dict[str, Any]) -> bytes:
         environ.pop("HTTP_TRANSFER_ENCODING", None)
     else:
         body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    if flip:
+        body = faults.flipped(body)
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
     return bytes(body)

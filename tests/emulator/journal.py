@@ -14,7 +14,10 @@ ACCEPTED = "OK"
 
 @dataclass(frozen=True)
 class Entry:
-    """One request. `time` is emulated; `outcome` is OK, an error code, or `dropped`."""
+    """One request. `time` is emulated; `outcome` is OK, an error code, or `dropped`.
+
+    `received` and `sent` are the bytes of the bodies, as far as they went.
+    """
 
     time: float
     service: str
@@ -27,6 +30,12 @@ class Entry:
     dry_run: bool
     status: int
     outcome: str
+    received: int = 0
+    sent: int = 0
+    part: str = ""
+    upload_id: str = ""
+    version: str = ""
+    extent: str = ""
 
 
 class Journal:
@@ -47,6 +56,15 @@ class Journal:
     def counts(self) -> dict[str, int]:
         """How many requests of each action, refused and dropped ones as well."""
         return dict(Counter(entry.action for entry in self._entries))
+
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """How many bytes of bodies each action received and sent."""
+        traffic: dict[str, dict[str, int]] = {}
+        for entry in self._entries:
+            of_action = traffic.setdefault(entry.action, {"received": 0, "sent": 0})
+            of_action["received"] += entry.received
+            of_action["sent"] += entry.sent
+        return traffic
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """How often each action had which outcome."""

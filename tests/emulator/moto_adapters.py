@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import choices, objects
-from .blob import pack
+from .blob import believable_size, pack
 from .model import StoreTask, Work
 from .store_images import Payload
 
@@ -47,15 +47,16 @@ class MotoStorage:
         if bucket is None:
             return choices.REASON_BUCKET_GONE
         scenario = self._world.scenario
+        believable = scenario.object_size == "believable"
+        least = scenario.object_size if isinstance(scenario.object_size, int) else 0
         objects.write_stored_image(
             bucket,
             task.key,
-            pack(task.payload.image),
-            task.gib,
+            pack(task.payload.image, least),
+            believable_size(task.gib) if believable else None,
             task.payload.tags,
             dict(scenario.service_metadata),
             task.ends,
-            scenario.object_size == "real",
         )
         return None
 

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from . import choices
 from .documents import read_document
 from .limits import RESTORE_IN_FLIGHT_GIB, STORE_IN_FLIGHT_GIB, Rate, default_rate
+from .partitions import served
 
 T = TypeVar("T")
 
-DEFAULT_ACCOUNT = "123456789012"
+DEFAULT_ACCOUNT = served().account
 AWS_RATES = "aws"
 
 
@@ -44,7 +45,7 @@ class Denial:
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer, or a broken connection, that takes the place of AWS's own answer."""
+    """What goes wrong with a request: the answer, the connection, the body, or its object."""
 
     action: str
     error: str | None = None
@@ -55,7 +56,11 @@ class Fault:
     probability: float = 1.0
     seed: int = 0
     drop: str | None = None
+    body: str | None = None
+    event: str | None = None
+    bucket: str = "*"
     key: str = "*"
+    access_key: str = "*"
     image_id: str = "*"
 
 
@@ -94,7 +99,7 @@ class Scenario:
     late_access_errors: bool = False
     service_object_tags: Mapping[str, str] = field(default_factory=dict)
     service_metadata: Mapping[str, str] = field(default_factory=dict)
-    object_size: str = "believable"
+    object_size: str | int = "believable"
     wrong_region_status: int = 301
 
     policies: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
@@ -183,6 +188,12 @@ def _one_of(*allowed: Any) -> Callable[[Any], Any]:
     return parse
 
 
+def _object_size(value: Any) -> str | int:
+    if value in ("believable", "real"):
+        return str(value)
+    return _whole(0)(value)
+
+
 def _document(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or "Statement" not in value:
         raise ValueError("a policy document with a Statement is needed")
@@ -250,8 +261,12 @@ _fault = _record(
     after=_whole(0),
     probability=_number(0),
     seed=_whole(0),
-    drop=_optional(_one_of("before", "after")),
+    drop=_optional(_one_of("before", "middle", "after")),
+    body=_optional(_one_of("flipped", "short")),
+    event=_optional(_one_of("abort_uploads", "change_object", "delete_object")),
+    bucket=_text,
     key=_text,
+    access_key=_text,
     image_id=_text,
 )
 
@@ -284,7 +299,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "late_access_errors": _boolean,
     "service_object_tags": _map_of(_text),
     "service_metadata": _map_of(_text),
-    "object_size": _one_of("believable", "real"),
+    "object_size": _object_size,
     "wrong_region_status": _one_of(301, 400),
     "policies": _map_of(_list_of(_document)),
     "enforce_iam": _boolean,

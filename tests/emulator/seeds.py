@@ -17,12 +17,13 @@ from moto.utilities.utils import get_partition
 from .documents import read_document
 from .image_records import ALL, UNPROTECTED, Attributes, Disk, PlantedReference, StateReason
 from .model import FOREVER, Place
+from .partitions import served
 from .scenario import DEFAULT_ACCOUNT, Failure
 from .world import World
 
 T = TypeVar("T")
 
-DEFAULT_REGION = "us-east-1"
+DEFAULT_REGION = served().region
 _TASK_STATES = ("InProgress", "Completed", "Failed")
 
 

@@ -104,8 +104,10 @@ class EmulatorHandler(MotoRequestHandler):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self.wfile.write(answer.body[: answer.cut_at])
         self.wfile.flush()
+        if answer.cut_at is not None:
+            self._cut()
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header, by the emulated clock."""

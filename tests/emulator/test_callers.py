@@ -292,3 +292,81 @@ def test_users_and_roles_of_iam_have_what_is_attached_to_them(lab: Lab, refusal:
 def test_a_policy_without_a_statement_is_refused(lab: Lab) -> None:
     with pytest.raises(EmulatorError, match="a policy document with a Statement is needed"):
         lab.emulator.scenario(policies={KEY: [{"Version": "2012-10-17"}]})
+
+
+@pytest.fixture
+def keyed(lab: Lab) -> Lab:
+    """A bucket under a key, with an object that has tags, and an upload that is under way."""
+    encrypt_bucket(lab)
+    lab.s3.put_object(Bucket="vault", Key="a", Body=b"x", Tagging="a=b", ChecksumAlgorithm="SHA256")
+    return lab
+
+
+FROM_A = {"CopySource": "vault/a"}
+
+
+@pytest.mark.parametrize(
+    ("action", "call", "values"),
+    [
+        ("s3:PutObject", "create_multipart_upload", {}),
+        ("s3:PutObjectTagging", "create_multipart_upload", {"Tagging": "a=b"}),
+        ("kms:GenerateDataKey", "create_multipart_upload", {}),
+        ("s3:PutObject", "upload_part", {"Body": b"x"}),
+        ("kms:Decrypt", "upload_part", {"Body": b"x"}),
+        ("s3:GetObject", "upload_part_copy", FROM_A),
+        ("s3:PutObject", "upload_part_copy", FROM_A),
+        ("s3:ListMultipartUploadParts", "list_parts", {}),
+        ("s3:AbortMultipartUpload", "abort_multipart_upload", {}),
+        ("s3:GetObject", "copy_object", FROM_A),
+        ("s3:GetObjectTagging", "copy_object", FROM_A),
+        ("s3:PutObject", "copy_object", FROM_A),
+        ("s3:PutObjectTagging", "copy_object", FROM_A),
+        ("kms:Decrypt", "copy_object", FROM_A),
+        ("kms:GenerateDataKey", "copy_object", FROM_A),
+    ],
+)
+def test_rights_of_uploads_and_copies(
+    keyed: Lab, refusal: Refusals, action: str, call: str, values: dict[str, Any]
+) -> None:
+    place = {"Bucket": "vault", "Key": "b", **values}
+    if call not in ("create_multipart_upload", "copy_object"):
+        begun = keyed.s3.create_multipart_upload(Bucket="vault", Key="b")
+        place["UploadId"] = begun["UploadId"]
+    if "upload_part" in call:
+        place["PartNumber"] = 1
+    s3 = forbid(keyed, action).client("s3", key=KEY)
+    with refusal:
+        getattr(s3, call)(**place)
+    assert refusal.code == "AccessDenied"
+    assert f"perform: {action}" in refusal.message
+    keyed.emulator.scenario(policies={})
+    getattr(s3, call)(**place)
+
+
+def test_listing_uploads_is_a_right_of_its_own(keyed: Lab, refusal: Refusals) -> None:
+    s3 = forbid(keyed, "s3:ListBucketMultipartUploads").client("s3", key=KEY)
+    with refusal:
+        s3.list_multipart_uploads(Bucket="vault")
+    assert refusal.code == "AccessDenied"
+
+
+def test_checksums_need_the_key(keyed: Lab, refusal: Refusals) -> None:
+    s3 = forbid(keyed, "kms:Decrypt").client("s3", key=KEY)
+    assert s3.head_object(Bucket="vault", Key="a")["ContentLength"] == 1
+    with refusal:
+        s3.head_object(Bucket="vault", Key="a", ChecksumMode="ENABLED")
+    assert refusal.status == 403
+
+
+def test_versions_have_rights_of_their_own(keyed: Lab, refusal: Refusals) -> None:
+    versioning = {"Status": "Enabled"}
+    keyed.s3.put_bucket_versioning(Bucket="vault", VersioningConfiguration=versioning)
+    version = keyed.s3.put_object(Bucket="vault", Key="v", Body=b"x")["VersionId"]
+    s3 = forbid(keyed, "s3:GetObjectVersion").client("s3", key=KEY)
+    s3.get_object(Bucket="vault", Key="v")
+    with refusal:
+        s3.get_object(Bucket="vault", Key="v", VersionId=version)
+    assert refusal.code == "AccessDenied"
+    with refusal:
+        s3.copy_object(Bucket="vault", Key="w", CopySource=f"vault/v?versionId={version}")
+    assert "s3:GetObjectVersion" in refusal.message

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from .conftest import Lab, Refusals
@@ -43,6 +44,32 @@ def test_body_can_be_downloaded_and_its_real_size_shown(lab: Lab) -> None:
     body = lab.s3.get_object(Bucket="vault", Key=key)["Body"].read()
     assert len(body) == size
     assert lab.s3.list_objects_v2(Bucket="vault")["Contents"][0]["Size"] == size
+
+
+def test_body_of_a_given_size_consists_of_parts(lab: Lab) -> None:
+    size = 20 * 1024**2 + 5
+    lab.emulator.scenario(object_size=size)
+    key = lab.stored(lab.image())
+    head = lab.s3.head_object(Bucket="vault", Key=key, PartNumber=1)
+    assert (head["ContentLength"], head["PartsCount"]) == (8 * 1024**2, 3)
+    body = lab.s3.get_object(Bucket="vault", Key=key)["Body"].read()
+    assert len(body) == size
+    cuts = range(0, size, 8 * 1024**2)
+    digests = b"".join(hashlib.md5(body[cut : cut + 8 * 1024**2]).digest() for cut in cuts)
+    assert head["ETag"] == f'"{hashlib.md5(digests).hexdigest()}-3"'
+
+
+def test_one_wrong_bit_makes_a_stored_image_unusable(lab: Lab, refusal: Refusals) -> None:
+    lab.emulator.scenario(object_size=1_000_000)
+    key = lab.stored(lab.image())
+    body = lab.s3.get_object(Bucket="vault", Key=key)["Body"].read()
+    wrong = body[:-40_000] + bytes([body[-40_000] ^ 1]) + body[-39_999:]
+    lab.s3.put_object(Bucket="vault", Key="wrong", Body=wrong)
+    with refusal:
+        lab.restore("wrong", Name="wrong")
+    assert "does not contain a stored AMI" in refusal.message
+    lab.s3.put_object(Bucket="vault", Key="right", Body=body)
+    assert lab.restore("right", Name="right")
 
 
 def test_time_of_the_object_is_the_end_of_its_task(lab: Lab) -> None:

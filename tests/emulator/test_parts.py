@@ -12,7 +12,7 @@ import pytest
 
 from . import filters
 from .clock import EmulatedClock
-from .faults import FaultPlan, answer_of
+from .faults import FaultPlan, Target, answer_of
 from .limits import Rate
 from .model import Refused
 from .paging import Cut, Page, page
@@ -112,7 +112,7 @@ def test_unknown_filter_and_too_many_values_are_refused() -> None:
 
 def test_fault_skips_the_first_and_stops_after_its_times() -> None:
     plan = FaultPlan([Fault("DescribeImages", error="InternalError", after=1, times=2)])
-    given = [plan.pick("DescribeImages") is not None for _time in range(5)]
+    given = [plan.pick(Target("DescribeImages")) is not None for _time in range(5)]
     assert given == [False, True, True, False, False]
 
 
@@ -123,16 +123,16 @@ def test_fault_concerns_its_action_key_and_ami_only() -> None:
             Fault("Create*", error="InternalError", image_id="ami-1"),
         ]
     )
-    assert plan.pick("PutObject", "a.bin") is None
-    assert plan.pick("PutObject", "a.json") is not None
-    assert plan.pick("CreateStoreImageTask", image_ids=["ami-2"]) is None
-    assert plan.pick("CreateStoreImageTask", image_ids=["ami-1"]) is not None
+    assert plan.pick(Target("PutObject", key="a.bin")) is None
+    assert plan.pick(Target("PutObject", key="a.json")) is not None
+    assert plan.pick(Target("CreateStoreImageTask", image_ids=("ami-2",))) is None
+    assert plan.pick(Target("CreateStoreImageTask", image_ids=("ami-1",))) is not None
 
 
 def test_chance_of_a_fault_is_the_same_for_the_same_seed() -> None:
     def given(seed: int) -> list[bool]:
         plan = FaultPlan([Fault("*", error="InternalError", probability=0.5, seed=seed)])
-        return [plan.pick("DescribeImages") is not None for _time in range(40)]
+        return [plan.pick(Target("DescribeImages")) is not None for _time in range(40)]
 
     assert given(1) == given(1)
     assert given(1) != given(2)

@@ -136,6 +136,18 @@ class Request:
         return unquote(source.partition("?")[0]).removeprefix("/")
 
     @property
+    def source_version(self) -> str:
+        """The version of the object that a copy reads, where it names one."""
+        query = self.headers.get("x-amz-copy-source", "").partition("?")[2]
+        return _parsed(query).get("versionId", "")
+
+    @property
+    def body_size(self) -> int:
+        """How many bytes it announces to bring, without the framing of chunks."""
+        whole = self.headers["content-length"]
+        return int(self.headers.get("x-amz-decoded-content-length", whole))
+
+    @property
     def image_ids(self) -> tuple[str, ...]:
         return self.numbered("ImageId")
 
@@ -183,6 +195,7 @@ def read(environ: Mapping[str, Any], body: bytes) -> Request:
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     named = {k[5:]: v for k, v in environ.items() if k.startswith("HTTP_")}
     named["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "")
+    named["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "0"
     return {name.lower().replace("_", "-"): value for name, value in named.items()}
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from moto.core.models import DEFAULT_ACCOUNT_ID as MOTO_ACCOUNT
 from moto.ec2.models import ec2_backends
 from moto.iam.models import get_account_id_from
 
@@ -21,6 +22,7 @@ from .forward_access import ForwardAccess
 from .journal import Journal
 from .model import Restores, StoreTasks
 from .moto_adapters import MotoLanding, MotoStorage
+from .partitions import served
 from .rates import TokenBuckets
 from .scenario import Scenario
 
@@ -73,7 +75,11 @@ class World:
 
     def account_of(self, access_key: str) -> str:
         """The account of an access key: as the scenario says, else as moto's IAM knows it."""
-        return self.scenario.accounts.get(access_key) or get_account_id_from(access_key)
+        named = self.scenario.accounts.get(access_key)
+        if named:
+            return named
+        known = get_account_id_from(access_key)
+        return served().account if known == MOTO_ACCOUNT else known
 
     @property
     def account(self) -> str:

@@ -13,17 +13,21 @@ from ansible_collections.amazon.aws.plugins.modules import ec2_ami
 from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_restore,
     ec2_ami_store,
+    ec2_ami_store_copy,
     ec2_ami_store_info,
     ec2_ami_usage_info,
 )
 
-from .stage import OWNER_KEY, REGION, Outcome, Stage
+from .stage import CALLER_KEY, OWNER_KEY, REGION, Outcome, Stage
 
 BUCKET = "vault"
 PREFIX = "dr"
 PLACE: dict[str, Any] = {"bucket": BUCKET, "prefix": PREFIX}
 TWO_YEARS = 2 * 365 * 24 * 3600
 PLANNED = "planned by the test"
+ELSEWHERE = "elsewhere"
+"""The other side of a copy, where everybody may do everything."""
+SEVERAL_PARTS = 24 * 1024**2
 EVERYTHING: dict[str, Any] = {"include": ["tags", "encryption", "manifest"], **PLACE}
 KEY_ARN = f"arn:aws:kms:{REGION}:123456789012:key/{{}}"
 BUCKET_KEY = KEY_ARN.format("11111111-1111-1111-1111-111111111111")
@@ -69,6 +73,60 @@ def cleanup(stage: Stage) -> Iterator[Outcome]:
     yield stage.run(ec2_ami, image_id=restored, state="absent", delete_snapshot=True)
 
 
+def copy_source(stage: Stage) -> Iterator[Outcome]:
+    """Copy what lies under a prefix elsewhere, twice, and once more with other tags."""
+    stage.emulator.scenario(object_size=SEVERAL_PARTS)
+    stored_image(stage)
+    stage.emulator.plant_buckets({"name": ELSEWHERE})
+    place = {"source_bucket": BUCKET, "source_prefix": PREFIX, "bucket": ELSEWHERE}
+    for tags in ({}, {}, {"copied": "1"}):
+        yield stage.run(
+            ec2_ami_store_copy,
+            key=OWNER_KEY,
+            **source_of(CALLER_KEY),
+            **place,
+            all=True,
+            method="streaming",
+            tags=tags,
+        )
+
+
+def copy_destination(stage: Stage) -> Iterator[Outcome]:
+    """Stop two copies halfway, go on with the first, and begin the second anew when it is old."""
+    stage.emulator.scenario(object_size=SEVERAL_PARTS)
+    stage.emulator.plant_buckets({"name": ELSEWHERE})
+    for days, size in ((0, 5), (8, 9)):
+        image_id = plant_image(stage, f"web-{days}")
+        origin = {"bucket": ELSEWHERE, "prefix": PREFIX}
+        stored = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **origin)
+        assert not stored.failed, stored.text
+        stopped = _copy_here(stage, image_id, 5, stop=True)
+        if PLANNED not in stopped.text:
+            yield stopped
+            return
+        stage.emulator.advance(days * 86400)
+        yield _copy_here(stage, image_id, size)
+        yield _copy_here(stage, image_id, size, tags={"copied": "1"})
+
+
+def _copy_here(stage: Stage, image_id: str, part_size: int, stop: bool = False, **more: Any) -> Any:
+    fault = {"action": "GetObject", "bucket": ELSEWHERE, "key": "*.bin", "after": 1}
+    fault |= {"error": "AccessDenied", "message": PLANNED}
+    stage.emulator.scenario(faults=[fault] if stop else [])
+    return stage.run(
+        ec2_ami_store_copy,
+        **source_of(OWNER_KEY),
+        source_bucket=ELSEWHERE,
+        source_prefix=PREFIX,
+        bucket=BUCKET,
+        image_ids=[image_id],
+        method="streaming",
+        concurrency=1,
+        part_size=part_size,
+        **more,
+    )
+
+
 def usage(stage: Stage) -> Iterator[Outcome]:
     """Ask about an AMI that nothing keeps, and all that can be told of it."""
     image_id = plant_image(stage, age=TWO_YEARS)
@@ -76,10 +134,17 @@ def usage(stage: Stage) -> Iterator[Outcome]:
     yield stage.run(ec2_ami_usage_info, image_ids=[image_id], **everything)
 
 
+def source_of(key: str) -> dict[str, Any]:
+    """The options that let a copy read with the rights of this caller."""
+    return {"source_access_key": key, "source_secret_key": "not checked"}
+
+
 PLAYS: dict[str, Play] = {
     "store": store,
     "restore": restore,
     "cleanup": cleanup,
+    "copy_source": copy_source,
+    "copy_destination": copy_destination,
     "usage": usage,
 }
 

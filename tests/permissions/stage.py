@@ -79,9 +79,10 @@ class Stage:
     session: boto3.Session = field(default_factory=boto3.Session)
     _clients: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
-    def client(self, service: str, key: str = OWNER_KEY, attempts: int = 3) -> Any:
+    def client(self, service: str, key: str = OWNER_KEY, config: Any = None) -> Any:
         """A client of a caller; kept, since making one takes longer than a module's calls."""
-        kind = (service, key, str(attempts))
+        settings = {"retries": {"total_max_attempts": 3}, **(config or {})}
+        kind = (service, key, json.dumps(settings, sort_keys=True))
         if kind not in self._clients:
             self._clients[kind] = self.session.client(
                 service,
@@ -90,7 +91,7 @@ class Stage:
                 verify=self.emulator.ca_bundle,
                 aws_access_key_id=key,
                 aws_secret_access_key=self.emulator.environment["AWS_SECRET_ACCESS_KEY"],
-                config=Config(retries={"total_max_attempts": attempts}),
+                config=Config(**settings),
             )
         return self._clients[kind]
 
@@ -102,8 +103,8 @@ class Stage:
         """Run a module with the rights of a caller."""
 
         def client(_module: AnsibleAWSModule, service: str, **extra: Any) -> Any:
-            own = extra.get("aws_config", {}).get("retries", {})
-            return self.client(service, key, own.get("total_max_attempts", 3))
+            caller = extra.get("aws_access_key_id") or key
+            return self.client(service, caller, extra.get("aws_config"))
 
         # Kept for one module's life, which ends with its process outside of tests.
         warnings._global_warnings.clear()

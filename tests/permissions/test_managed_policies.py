@@ -145,7 +145,7 @@ def test_the_key_is_that_of_the_adopted_bucket(tmp_path: Path) -> None:
         "result": {"bucket": BUCKET, "region": REGION, "kms_key_id": key},
     }
     run_plays([play("render", options, [role_task("render_policies")])], tmp_path)
-    texts = {p: (directory / f"amistore-vault-{p}.json").read_text() for p in POLICIES}
+    texts = {policy: (directory / file_of(policy)).read_text() for policy in POLICIES}
     # The one that reads and writes no objects needs no key.
     assert {policy for policy, text in texts.items() if key in text} == {*POLICIES} - {"usage"}
 
@@ -166,6 +166,10 @@ def test_the_region_is_not_that_of_another_bucket(tmp_path: Path) -> None:
     assert "eu-west-1" not in written
 
 
+def file_of(policy: str) -> str:
+    return f"amistore-vault-{policy.replace('_', '-')}.json"
+
+
 @pytest.mark.parametrize("directory", ["", "out/iam"])
 def test_the_playbook_writes_where_it_is_called(directory: str, tmp_path: Path) -> None:
     values = {
@@ -176,7 +180,7 @@ def test_the_playbook_writes_where_it_is_called(directory: str, tmp_path: Path) 
     }
     run_playbook(["amistore.aws.render_policies", "-e", json.dumps(values)], tmp_path)
     written = {path.name for path in (tmp_path / (directory or "policies")).iterdir()}
-    assert written == {f"amistore-vault-{policy}.json" for policy in POLICIES}
+    assert written == {file_of(policy) for policy in POLICIES}
 
 
 def test_policies_in_use_are_not_removed(stage: Stage, tmp_path: Path) -> None:

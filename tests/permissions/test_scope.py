@@ -46,6 +46,10 @@ def via(service: str, region: str = REGION) -> dict[str, ContextValue]:
 
 
 ALLOWED = (
+    Case("copy_source", "s3:GetObject", MANIFEST, {**OURS}),
+    Case("copy_source", "kms:Decrypt", BUCKET_KEY, via("s3")),
+    Case("copy_destination", "s3:PutObject", f"{VAULT}/dr/prod/ami-0abcdef1.bin", {**OURS}),
+    Case("copy_destination", "s3:ListBucketMultipartUploads", VAULT, {**OURS}),
     Case("store", "s3:PutObject", STORED, {**OURS}),
     Case("store", "s3:PutObject", MANIFEST, {**OURS}),
     Case("store", "s3:PutObject", f"{VAULT}/dr/prod/ami-0abcdef1.bin", {**OURS}),
@@ -76,6 +80,16 @@ ALLOWED = (
     Case("cleanup", "s3:DeleteObject", STORED, {**OURS}),
 )
 KEPT_OUT = (
+    Case("copy_source", "s3:PutObject", STORED, {**OURS}),
+    Case("copy_source", "s3:GetObject", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("copy_source", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("copy_source", "s3:ListBucket", VAULT, {**OURS, "s3:prefix": "drill/"}),
+    Case("copy_source", "kms:GenerateDataKey", BUCKET_KEY, via("s3")),
+    Case("copy_destination", "s3:DeleteObject", STORED, {**OURS}),
+    Case("copy_destination", "s3:PutObject", f"{VAULT}/other/ami-0abcdef1.bin", {**OURS}),
+    Case("copy_destination", "s3:PutObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("copy_destination", "s3:AbortMultipartUpload", f"{VAULT}/dr/notes.txt", {**OURS}),
+    Case("copy_destination", "kms:Decrypt", BUCKET_KEY, via("ebs")),
     Case("store", "s3:PutObject", STORED),
     Case("store", "s3:PutObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("store", "s3:PutObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),

@@ -72,11 +72,11 @@ class Job:
 
 
 class Controller:
-    """Starts jobs against one emulator."""
+    """Starts jobs against one emulator, or with nothing that leads to any."""
 
-    def __init__(self, leg: Environment, emulator: Emulator, folder: Path) -> None:
+    def __init__(self, leg: Environment, emulator: Emulator | None, folder: Path) -> None:
         self._leg = leg
-        self._emulator = emulator
+        self._leading = emulator.environment if emulator else {}
         self._folder = folder
         self._count = 0
 
@@ -115,4 +115,4 @@ class Controller:
     def _environment(self) -> dict[str, str]:
         variables = surroundings.without_proxies(surroundings.for_ansible(self._leg))
         # The path of pytest's Python is of no use to Ansible's.
-        return {**variables, "PYTHONPATH": "", **self._emulator.environment}
+        return {**variables, "PYTHONPATH": "", **self._leading}

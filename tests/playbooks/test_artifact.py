@@ -19,7 +19,7 @@ from tests.tools.collection_tree import project_files
 from tests.tools.environments import Environment
 from tests.tools.places import ROOT
 
-PLAYS = ("render_policies", "restore", "secure_bucket", "status", "store")
+PLAYS = ("relay", "render_policies", "restore", "secure_bucket", "status", "store")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 AWX = ROOT / "extensions" / "awx"
 
 
+class Loader(yaml.SafeLoader):
+    """YAML with the tag for text that is no template."""
+
+
+def text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
+Loader.add_constructor("!unsafe", text)
+
+
 def document(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((AWX / name).read_text()))
+    return dict(yaml.load((AWX / name).read_text(), Loader))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +88,7 @@ def test_the_playbook_gives_the_modules_only_options_that_they_have(leg: Environ
         for name, arguments in task.items()
         if name.startswith("awx.awx.")
     ]
-    assert len(calls) == 6
+    assert len(calls) == 7
     names = [name for name, _arguments in calls]
     variables = surroundings.for_ansible(leg)
     shown = call(variables, leg.program("ansible-doc"), "--json", "-t", "module", *names)
@@ -86,11 +98,24 @@ def test_the_playbook_gives_the_modules_only_options_that_they_have(leg: Environ
         assert set(arguments) <= set(options), name
 
 
+def test_the_credential_of_a_source_is_what_the_relay_reads() -> None:
+    [kind] = document("job_templates.yml")["controller_credential_types"]
+    given = {name: value.strip("{ }") for name, value in kind["injectors"]["env"].items()}
+    read = re.findall(
+        r"[.]env', '(AMISTORE_SOURCE_\w+)'", (ROOT / "playbooks/relay.yml").read_text()
+    )
+    assert set(given) == set(read)
+    fields = {field["id"]: field.get("secret", False) for field in kind["inputs"]["fields"]}
+    assert fields == {"username": False, "password": True, "security_token": True}
+    assert set(given.values()) == set(fields)
+
+
 def test_the_playbook_reads_the_surveys(leg: Environment, tmp_path: Path) -> None:
     """Its tasks without a controller: each would send what the data files say."""
     [play] = yaml.safe_load((AWX / "configure.yml").read_text())
     play["vars_files"] = [str(AWX / name) for name in play["vars_files"]]
-    show = {name: "{{ controller_" + name + " }}" for name in ("templates", "workflows")}
+    shown_names = ("templates", "workflows", "credential_types")
+    show = {name: "{{ controller_" + name + " }}" for name in shown_names}
     copy = {"content": "{{ shown | to_json }}", "dest": str(tmp_path / "shown.json")}
     play["tasks"] = [{"ansible.builtin.copy": copy, "vars": {"shown": show}}]
     playbook = AWX / "configure.yml"
@@ -102,6 +127,8 @@ def test_the_playbook_reads_the_surveys(leg: Environment, tmp_path: Path) -> Non
         surroundings.for_ansible(leg), leg.program("ansible-playbook"), "-i", "localhost,", stand_in
     )
     shown = json.loads((tmp_path / "shown.json").read_text())
+    [kind] = shown["credential_types"]
+    assert kind["injectors"]["env"]["AMISTORE_SOURCE_ACCESS_KEY_ID"] == "{{ username }}"
     for item in [*shown["templates"], *shown["workflows"]]:
         assert item["survey_spec"]["spec"], item["name"]
 

@@ -280,7 +280,7 @@ def test_a_misspelled_variable_restores_nothing(
 
 def test_a_pattern_that_fits_no_host_is_no_success(controller: Controller) -> None:
     hosts: dict[str, dict[str, Any]] = {"shop": {"amistore_bucket": "vault"}}
-    for play in ("restore", "secure_bucket", "status", "store"):
+    for play in ("relay", "restore", "secure_bucket", "status", "store"):
         job = controller.run(play, {"amistore_hosts": "shopp"}, hosts=hosts)
         assert not job.succeeded
         words = "amistore_hosts is shopp, which fits no host of the inventory."

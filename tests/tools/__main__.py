@@ -20,6 +20,7 @@ from tests.tools.running import Outcome, Result
 
 PROGRAMS = (
     "bench",
+    "bench-relay",
     "bench-second-run",
     "bench-simulation",
     "campaign",
@@ -94,9 +95,10 @@ def setup(names: Sequence[str]) -> int:
 
 
 def select(names: Sequence[str]) -> list[Check]:
-    """The checks of these names, or all, with those whose results they read."""
-    wanted = {*names, *(checks.ALL[name].after for name in names)}
-    return [check for name, check in checks.ALL.items() if not names or name in wanted]
+    """The checks of these names, or all but the long ones, with those whose results they read."""
+    usual = set(checks.ALL) - checks.ON_REQUEST
+    wanted = {*names, *(checks.ALL[name].after for name in names)} if names else usual
+    return [check for name, check in checks.ALL.items() if name in wanted]
 
 
 def check(names: Sequence[str], jobs: int) -> int:
@@ -115,6 +117,8 @@ def main(arguments: Sequence[str]) -> int:
             return check(chosen.names, chosen.jobs)
         case "bench":
             return programs.comparison(chosen.arguments)
+        case "bench-relay":
+            return programs.relay(chosen.arguments)
         case "bench-second-run":
             return programs.second_run(chosen.arguments)
         case "bench-simulation":

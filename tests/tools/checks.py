@@ -17,6 +17,7 @@ from tests.tools.environments import (
     FLOOR,
     FLOOR_MODULES,
     PERMISSIONS,
+    RELAY,
     RUNNER,
     TOOLS,
     Environment,
@@ -122,6 +123,15 @@ def permissions() -> Check:
     return Check("permissions", what, (PERMISSIONS, EMULATOR), steps)
 
 
+def servers() -> Check:
+    def steps() -> Iterator[Step]:
+        variables = surroundings.for_pytest() | surroundings.for_servers()
+        yield step(ANSIBLE12.python, "-m", "pytest", "tests/servers", variables=variables)
+
+    what = "copies between S3 servers of other projects"
+    return Check("servers", what, (ANSIBLE12, RELAY), steps)
+
+
 def tools_tests() -> Check:
     def steps() -> Iterator[Step]:
         variables = surroundings.for_pytest()
@@ -182,6 +192,7 @@ def types() -> Check:
             "integration",
             "permissions",
             "scanner",
+            "servers",
             "tools",
         )
         tests = [word for package in packages for word in ("-p", f"tests.{package}")]
@@ -247,6 +258,8 @@ def _amazon_aws(environment: Environment) -> Path:
     return environment.site_packages() / "ansible_collections" / "amazon" / "aws"
 
 
+# Too long for every change: copies of whole objects between real servers.
+ON_REQUEST = frozenset({"servers"})
 # The longest first, so that two at a time end at about the same moment.
 ALL = {
     check.name: check
@@ -264,6 +277,7 @@ ALL = {
         playbooks(FLOOR, "-m", "every_core"),
         playbooks(ANSIBLE14, "-m", "every_core"),
         emulator_tests(),
+        servers(),
         permissions(),
         importer(),
         ansible_lint(),

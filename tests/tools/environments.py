@@ -106,6 +106,8 @@ TOOLS = Environment(
 RUNNER = Environment(name="runner", pythons=ANY_PYTHON, requirements=("runner.txt", "testing.txt"))
 # The AWS CLI as its users have it, in a place of its own.
 AWS_CLI = Environment(name="aws-cli", pythons=ANY_PYTHON, requirements=("aws-cli.txt",))
+# Servers that speak S3, and what people copy objects between them with.
+RELAY = Environment(name="relay", pythons=ANY_PYTHON, requirements=("relay.txt",))
 SCANNER = Environment(name="scanner", pythons=("3.11", "3.12"), requirements=("scanner.txt",))
 
 ALL = {
@@ -120,6 +122,7 @@ ALL = {
         TOOLS,
         RUNNER,
         AWS_CLI,
+        RELAY,
         SCANNER,
     )
 }

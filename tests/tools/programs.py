@@ -19,6 +19,7 @@ from tests.tools.environments import (
     EMULATOR,
     FLOOR,
     FLOOR_MODULES,
+    RELAY,
     SCANNER,
     TOOLS,
     Environment,
@@ -47,6 +48,11 @@ def comparison(arguments: Sequence[str]) -> int:
     environments.ensure(AWS_CLI)
     variables = {"AMISTORE_AWS_CLI": str(AWS_CLI.program("aws").parent)}
     return _python(_any_leg(), "tests.benchmarks.comparison", arguments, variables)
+
+
+def relay(arguments: Sequence[str]) -> int:
+    environments.ensure(RELAY)
+    return _python(_any_leg(), "tests.benchmarks.relay", arguments, surroundings.for_servers())
 
 
 def campaign(arguments: Sequence[str]) -> int:

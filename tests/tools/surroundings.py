@@ -58,5 +58,10 @@ def for_pytest() -> dict[str, str]:
     return without_proxies(plain()) | NO_AWS | ours
 
 
+def for_servers() -> dict[str, str]:
+    """Beside those for pytest: where the programs of S3 servers and their clients are."""
+    return {"AMISTORE_RELAY_PROGRAMS": str(environments.RELAY.folder / "bin")}
+
+
 def without_proxies(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name.lower() not in PROXIES}

@@ -131,4 +131,9 @@ def test_a_check_that_waits_names_one_that_is_there() -> None:
 def test_a_check_brings_along_the_one_whose_results_it_reads() -> None:
     chosen = [one.name for one in command_line.select(["coverage", "ruff"])]
     assert chosen == ["unit-ansible12", "coverage", "ruff"]
-    assert [one.name for one in command_line.select([])] == list(checks.ALL)
+
+
+def test_without_names_all_are_run_but_the_long_ones() -> None:
+    chosen = [one.name for one in command_line.select([])]
+    assert sorted(chosen) == sorted(set(checks.ALL) - {"servers"})
+    assert [one.name for one in command_line.select(["servers"])] == ["servers"]

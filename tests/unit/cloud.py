@@ -16,6 +16,7 @@ import fnmatch
 import hashlib
 import io
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -431,24 +432,31 @@ class Wire:
 
     def __init__(self) -> None:
         self.cloud = Cloud()
-        self._params: dict[str, Any] = {}
-        session = botocore.session.Session()
-        session.set_credentials("AKIAEMULATEDEMULATED", "emulated/emulated/emulated")
+        self._sent = threading.local()
+        self._session = botocore.session.Session()
+        self._session.set_credentials("AKIAEMULATEDEMULATED", "emulated/emulated/emulated")
+        self.clients = {service: self._client(service, REGION) for service in SERVICES}
+
+    def _client(self, service: str, region: str) -> Any:
         config = Config(retries={"total_max_attempts": 1})
-        self.clients = {
-            service: session.create_client(service, region_name=REGION, config=config)
-            for service in SERVICES
-        }
-        for client in self.clients.values():
-            client.meta.events.register_first("before-parameter-build.*.*", self._keep)
-            client.meta.events.register("before-call.*.*", self._respond)
+        client = self._session.create_client(service, region_name=region, config=config)
+        client.meta.events.register_first("before-parameter-build.*.*", self._keep)
+        client.meta.events.register("before-call.*.*", self._respond)
+        return client
+
+    def elsewhere(self) -> Any:
+        """Return a client for S3 of another partition, which ends here too."""
+        return self._client("s3", "us-gov-west-1")
 
     def _keep(self, params: dict[str, Any], **_context: Any) -> None:
-        self._params = copy.deepcopy(params)
+        body = params.get("Body")
+        if hasattr(body, "read"):
+            params = {**params, "Body": b"".join(iter(body.read, b""))}
+        self._sent.params = copy.deepcopy(params)
 
     def _respond(self, model: Any, **_context: Any) -> tuple[AWSResponse, Answer]:
         try:
-            answer = self.cloud.answer(model.name, self._params)
+            answer = self.cloud.answer(model.name, self._sent.params)
         except Refusal as refusal:
             return _http(refusal.status), {
                 "Error": {"Code": refusal.code, "Message": refusal.message},

@@ -39,6 +39,7 @@ ANSIBLES = frozenset(
 TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,
     "int": int,
+    "float": (int, float),
     "bool": bool,
     "dict": dict,
     "list": list,

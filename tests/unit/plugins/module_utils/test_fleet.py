@@ -30,6 +30,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
     STORE_LIMITS,
     Limits,
     Rate,
+    survey_interval,
 )
 from tests.unit.plugins.module_utils.scripted_operation import (
     Script,
@@ -133,6 +134,14 @@ def test_looks_and_surveys_are_pooled_and_the_engine_sleeps_in_between() -> None
     assert len(run.script.looks) <= 80 + 180 * hours
     wake_ups = len(run.script.looks) + len(run.script.surveys) + 2 * len(run.script.creates)
     assert len(run.clock.sleeps) <= wake_ups
+
+
+def test_one_that_is_new_among_many_that_are_done_is_asked_about_as_one() -> None:
+    done = many(499)
+    run = run_of(*done, "new", duration=5000.0, decisions={label: [Phase.DONE] for label in done})
+    run.go()
+    assert run.phases() == [Phase.DONE] * 500
+    assert run.script.surveys[0] == 30.0
 
 
 # Answers to a create request
@@ -375,11 +384,15 @@ def test_what_others_start_meanwhile_is_missing_too() -> None:
     held = {label: [Phase.HELD] for label in labels[10:]}
     run = run_of(*labels, duration=1000.0, decisions=held, foreign=lambda now: int(now < 25.0))
     run.limits = Limits(Rate(20, 10.0), in_flight=1200)
-    run.script.starts_later = [run.clock.date()] * 3
+    run.script.starts_later = [run.clock.date()] * 6
     run.go()
-    # Ten were left of the twenty, three came in, three went to others.
+    seen = survey_interval(0.0, 22)
+    # Ten were left of the twenty, some came in until others were seen, six went to them.
+    left = int(10 + seen / 10.0 - 6)
     moments = [moment for moment, _label in run.script.creates[10:]]
-    assert moments == pytest.approx([30.0] * 10 + [40.0, 50.0], abs=0.1)
+    assert moments[:left] == pytest.approx([seen] * left, abs=0.1)
+    assert moments[left] > seen + 1.0
+    assert gaps(moments[left:]) == pytest.approx([10.0] * (11 - left))
 
 
 def test_looks_are_rare_while_only_the_request_rate_is_waited_for() -> None:

@@ -263,19 +263,25 @@ def test_looks_come_after_a_fifteenth_of_the_age_of_the_work(
     assert look_interval(elapsed) == expected
 
 
+@pytest.mark.parametrize(("age", "expected"), [(0.0, 2.0), (300.0, 5.0), (9e9, 20.0)])
+def test_the_end_of_the_last_work_is_noticed_sooner(age: float, expected: float) -> None:
+    assert look_interval(age, last=True) == expected
+
+
 @pytest.mark.parametrize(
     ("elapsed", "entries", "expected"),
     [
         (0.0, 1, 30.0),
-        (600.0, 25, 30.0),
-        (0.0, 50, 60.0),
-        (1000.0, 25, 50.0),
+        (600.0, 6, 30.0),
+        (0.0, 100, 120.0),
+        (1000.0, 6, 50.0),
         (2400.0, 1, 120.0),
-        (0.0, 2000, 120.0),
         (9e9, 1, 120.0),
+        (9e9, 400, 240.0),
+        (0.0, 2000, 300.0),
     ],
 )
-def test_surveys_stay_between_half_a_minute_and_two(
+def test_surveys_stay_between_half_a_minute_and_five(
     elapsed: float, entries: int, expected: float
 ) -> None:
     assert survey_interval(elapsed, entries) == expected

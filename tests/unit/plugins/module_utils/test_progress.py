@@ -270,7 +270,7 @@ def test_the_estimate_comes_close_to_what_the_engine_needs(count: int) -> None:
             if entry.phase is Phase.RUNNING:
                 entry.percent = int((clock.now() - entry.started_at) / 6.0)
         watch.watcher(entries, next_start)
-        moments.append(clock.now())
+        moments.extend([clock.now()] * (len(watch.told) - len(moments)))
 
     moments: list[float] = []
     entries = [Told(str(place)) for place in range(count)]
@@ -298,6 +298,24 @@ def test_a_run_is_told_from_its_first_look_to_its_end() -> None:
     counts = [(p.not_started, p.in_flight, p.done) for p in watch.told]
     assert counts[:3] == [(2, 0, 0), (1, 1, 0), (0, 2, 0)]
     assert counts[-1] == (0, 0, 2)
+
+
+def test_what_is_told_of_a_large_fleet_costs_each_of_its_amis_no_more() -> None:
+    """A thousand must not be gone through ten times as often as a hundred."""
+
+    def told(count: int) -> int:
+        clock = VirtualClock()
+        watch = Watch(STORE_LIMITS, clock)
+        entries = [Entry(str(place), 8) for place in range(count)]
+        Fleet(
+            Script(clock, duration=600.0), entries, STORE_LIMITS, clock, 1e6, observer=watch.watcher
+        ).run(wait=True)
+        # Often enough for a block every minute all the same.
+        assert len(watch.told) >= clock.now() / 50.0
+        return len(watch.told) * count
+
+    few, many = told(100), told(1000)
+    assert many / 1000 < 5 * few / 100
 
 
 def test_check_mode_tells_nothing() -> None:

@@ -317,11 +317,18 @@ def test_where_the_bucket_has_had_many_tasks_twenty_amis_are_asked_about_at_a_ti
     assert asked_by_ids(cloud) == [[MANY[20], *MANY[:19]], [MANY[19]]]
 
 
-def test_what_ran_last_is_asked_again_where_a_start_comes_late(
+def add_many_failures(cloud: Cloud) -> None:
+    """More than one page shows."""
+    for minutes in range(100, 301):
+        cloud.add_task(DB, "Failed", minutes=-minutes, bucket="other")
+
+
+def test_what_ran_last_is_asked_again_where_surveys_do_not_tell(
     storing: Storing, cloud: Cloud
 ) -> None:
     for image_id in MANY:
         cloud.add_image(image_id)
+    add_many_failures(cloud)
     first, second, *_others = storing.observe(*MANY)
     storing.operation.start(first)
     storing.clock.sleep(LONGEST_KNOWN + 1.0)
@@ -331,17 +338,47 @@ def test_what_ran_last_is_asked_again_where_a_start_comes_late(
     assert second.older_tasks_until == failed["TaskStartTime"]
 
 
+def test_surveys_tell_of_tasks_that_fail_before_a_start(storing: Storing, cloud: Cloud) -> None:
+    for image_id in MANY:
+        cloud.add_image(image_id)
+    first, second, *_others = storing.observe(*MANY)
+    storing.start(first)
+    failed = cloud.add_task(MANY[1], "Failed")
+    cloud.add_task(MANY[1], "Failed", minutes=-60)
+    storing.survey(first)
+    storing.clock.sleep(LONGEST_KNOWN)
+    cloud.calls.clear()
+    storing.operation.start(second)
+    assert cloud.params("DescribeStoreImageTasks") == []
+    assert second.older_tasks_until == failed["TaskStartTime"]
+
+
 def test_what_this_run_has_asked_for_is_not_taken_for_an_older_task(
     storing: Storing, cloud: Cloud
 ) -> None:
     cloud.add_image(WEB)
-    cloud.faults["CreateStoreImageTask"] = [Refusal("RequestLimitExceeded", "", 503)]
+    cloud.faults["CreateStoreImageTask"] = [Refusal("InternalError", "", 500)]
     (entry,) = storing.observe(WEB)
     storing.operation.start(entry)
     cloud.add_task(WEB, "Failed")
     storing.clock.sleep(LONGEST_KNOWN + 1.0)
     storing.operation.start(entry)
     assert entry.older_tasks_until is None
+
+
+def test_what_ran_last_is_asked_again_after_a_throttled_request(
+    storing: Storing, cloud: Cloud
+) -> None:
+    """AWS has not executed it, so what shows is somebody else's."""
+    cloud.add_image(WEB)
+    add_many_failures(cloud)
+    cloud.faults["CreateStoreImageTask"] = [Refusal("RequestLimitExceeded", "", 503)]
+    (entry,) = storing.observe(WEB)
+    storing.operation.start(entry)
+    failed = cloud.add_task(WEB, "Failed")
+    storing.clock.sleep(LONGEST_KNOWN + 1.0)
+    storing.operation.start(entry)
+    assert entry.older_tasks_until == failed["TaskStartTime"]
 
 
 def test_failed_tasks_are_seen_beside_those_in_progress_unless_they_are_many(
@@ -684,9 +721,42 @@ def test_a_task_that_aws_calls_failed_is_failed(
     cloud.calls.clear()
     storing.survey(entry)
     assert (entry.phase, entry.changed) == (Phase.FAILED, True)
-    assert cloud.operations().count("DescribeStoreImageTasks") == 1
+    assert cloud.operations().count("DescribeStoreImageTasks") == 2
     assert shown(entry)["failure_reason"] == f"the store task failed: {told}"
     assert shown(entry)["state"] == "Failed"
+
+
+def test_a_failure_of_a_task_that_was_seen_needs_no_second_question(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    entry = storing.started()
+    storing.survey(entry)
+    cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason="today")
+    cloud.calls.clear()
+    storing.survey(entry)
+    assert entry.reason == "the store task failed: today"
+    assert cloud.operations().count("DescribeStoreImageTasks") == 1
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen in progress", "never seen"])
+def test_an_earlier_failure_that_is_listed_late_is_not_taken_for_this_runs(
+    seen: bool, storing: Storing, cloud: Cloud
+) -> None:
+    """What a killed run had started fails unlisted; this run's task is complete, and its object
+    does not show yet.
+    """
+    cloud.add_image(WEB)
+    entry = storing.started()
+    cloud.add_task(WEB, "Failed", minutes=-1, StoreTaskFailureReason="of the killed run")
+    if seen:
+        storing.survey(entry)
+    cloud.tasks[0]["StoreTaskState"] = "Completed"
+    storing.survey(entry)
+    assert (entry.phase, entry.reason) == (Phase.RUNNING, "")
+    cloud.objects[KEY] = Thing()
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
 
 
 def test_yesterdays_failure_is_never_taken_for_this_runs(storing: Storing, cloud: Cloud) -> None:
@@ -807,8 +877,7 @@ def test_a_failure_hidden_behind_a_newer_task_is_found(
     """AWS shows the newest task per AMI only, and somebody else has started one since."""
     cloud.add_image(WEB)
     cloud.add_task(WEB, "Failed", minutes=-60, StoreTaskFailureReason="last week")
-    for minutes in range(100, 301):
-        cloud.add_task(DB, "Failed", minutes=-minutes, bucket="other")
+    add_many_failures(cloud)
     entry = storing.started()
     cloud.tasks[0].update(StoreTaskState="Failed", StoreTaskFailureReason="today")
     cloud.add_task(WEB, "InProgress", minutes=99, **place)

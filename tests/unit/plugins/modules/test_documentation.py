@@ -16,6 +16,7 @@ from ansible_collections.amistore.aws.plugins.doc_fragments._ami_store import Mo
 from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_restore,
     ec2_ami_store,
+    ec2_ami_store_copy,
     ec2_ami_store_info,
     ec2_ami_usage_info,
     s3_bucket_baseline,
@@ -24,6 +25,7 @@ from ansible_collections.amistore.aws.plugins.modules import (
 MODULES = [
     ec2_ami_store,
     ec2_ami_restore,
+    ec2_ami_store_copy,
     ec2_ami_store_info,
     ec2_ami_usage_info,
     s3_bucket_baseline,
@@ -32,6 +34,7 @@ FRAGMENTS = {
     "amistore.aws._ami_store": ModuleDocFragment.DOCUMENTATION,
     "amistore.aws._ami_store.bucket": ModuleDocFragment.BUCKET,
     "amistore.aws._ami_store.limits": ModuleDocFragment.LIMITS,
+    "amistore.aws._ami_store.source": ModuleDocFragment.SOURCE,
 }
 every_module = pytest.mark.parametrize(
     "module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2]
@@ -106,7 +109,15 @@ def _samples(contains: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 @every_module
 def test_every_returned_value_has_a_sample_of_its_type(module: Any) -> None:
-    types = {"str": str, "int": int, "bool": bool, "dict": dict, "list": list, "raw": object}
+    types = {
+        "str": str,
+        "int": int,
+        "float": float,
+        "bool": bool,
+        "dict": dict,
+        "list": list,
+        "raw": object,
+    }
     for name, spec in _samples(yaml.safe_load(module.RETURN)):
         sample = spec["sample"]
         # A bool is an int to Python, not to a user.

@@ -1,0 +1,170 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The clients of a copy: the usual connection options reach the destination, their `source_` twins
+the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
+    import botocore.config
+    import botocore.session
+    from botocore.exceptions import BotoCoreError
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import InputError
+from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyOptions
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    DESTINATION,
+    SOURCE,
+    Side,
+    StoppedError,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import given
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+
+KEY_OPTIONS = ("source_access_key", "source_secret_key", "source_session_token")
+
+
+def source_options() -> dict[str, t.Any]:
+    """Return the argument spec of the options that reach the source."""
+    return {
+        "source_region": {"type": "str"},
+        "source_profile": {"type": "str"},
+        "source_access_key": {"type": "str", "no_log": False},
+        "source_secret_key": {"type": "str", "no_log": True},
+        "source_session_token": {"type": "str", "no_log": True},
+        "source_endpoint_url": {"type": "str"},
+        "source_aws_ca_bundle": {"type": "path"},
+        "source_validate_certs": {"type": "bool"},
+    }
+
+
+def sides(
+    module: AnsibleAWSModule, options: CopyOptions, clock: Clock, deadline: float
+) -> tuple[Side, Side]:
+    """Return the source and the destination.
+
+    :raises InputError: for source options that do not go together.
+    """
+    params = module.params
+    config = client_config(params, options.concurrency)
+    destination = Side(
+        DESTINATION,
+        module.client("s3", aws_config=config),
+        options.bucket,
+        clock,
+        deadline,
+        owner=options.expected_bucket_owner,
+        verifies=bool(params["validate_certs"]),
+        custom_endpoint=given(params["endpoint_url"]),
+    )
+    destination.client.meta.events.register_last(
+        "before-call.s3.UploadPart", send_at_once, unique_id="amistore-send-at-once"
+    )
+    connection = source_connection(params)
+    verify = connection.get("verify", params["validate_certs"])
+    source = Side(
+        SOURCE,
+        module.client("s3", aws_config=config, **connection),
+        options.source_bucket,
+        clock,
+        deadline,
+        owner=options.source_expected_bucket_owner,
+        verifies=bool(verify),
+        custom_endpoint=given(connection.get("endpoint", params["endpoint_url"])),
+    )
+    return source, destination
+
+
+def send_at_once(params: dict[str, t.Any], **_context: t.Any) -> None:
+    """Send a part without asking first whether it is welcome, which would take a round trip."""
+    params["headers"].pop("Expect", None)
+
+
+def client_config(params: t.Mapping[str, t.Any], connections: int) -> dict[str, t.Any]:
+    """Return botocore's settings for both sides, on top of those of the user.
+
+    Each request is sent once, since the copy itself decides what is sent again. Bodies are not
+    hashed for the signature: the checksum that goes with each part is signed, and covers it.
+    """
+    given_config = dict(params.get("aws_config") or {})
+    config = {
+        **given_config,
+        "max_pool_connections": connections,
+        "retries": {"total_max_attempts": 1},
+        "s3": {**(given_config.get("s3") or {}), "payload_signing_enabled": False},
+        "tcp_keepalive": True,
+    }
+    # Newer releases would make a second sum of everything that is read.
+    if "response_checksum_validation" in botocore.config.Config.OPTION_DEFAULTS:
+        config.setdefault("response_checksum_validation", "when_required")
+    return config
+
+
+def source_connection(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what differs from the connection to the destination, as AnsibleAWSModule.client takes
+    it.
+
+    :raises InputError: for source options that do not go together.
+    """
+    profile, region = given(params["source_profile"]), given(params["source_region"])
+    keys = [given(params[option]) for option in KEY_OPTIONS]
+    if profile and any(keys):
+        raise InputError("source_profile and source_access_key are both given: use one of them.")
+    if any(keys) and not (keys[0] and keys[1]):
+        raise InputError(
+            "source_access_key and source_secret_key go together, with source_session_token where"
+            " the credentials are temporary."
+        )
+    connection: dict[str, t.Any] = {}
+    if profile or any(keys):
+        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        connection = {**dict(zip(names, keys)), "profile_name": profile}
+    if region or profile:
+        connection["region"] = region or _region_of(str(profile))
+    if given(params["source_endpoint_url"]) or region or connection:
+        connection["endpoint"] = given(params["source_endpoint_url"])
+    bundle, validate = params["source_aws_ca_bundle"], params["source_validate_certs"]
+    if bundle or validate is not None:
+        connection["verify"] = bundle if bundle and validate is not False else validate is not False
+    return {name: value for name, value in connection.items() if name != "region" or value}
+
+
+def _region_of(profile: str) -> str | None:
+    """Return the Region that a profile itself gives, whatever the environment says for the other
+    side.
+    """
+    try:
+        return given(botocore.session.Session(profile=profile).get_scoped_config().get("region"))
+    except BotoCoreError as error:
+        raise InputError(f"source_profile {profile!r} cannot be used: {error}") from error
+
+
+def check_bucket(side: Side) -> None:
+    """Prove that the side's bucket exists, is where the client looks, and has the expected owner.
+
+    A refusal (403) proves nothing and is left to the calls on the objects.
+
+    :raises InputError: names the side and the fix.
+    :raises StoppedError: the bucket cannot be looked at.
+    """
+    try:
+        with side.explaining("look at", ""):
+            region, may_look = side.bucket.region_of_bucket()
+            if side.owner and may_look:
+                side.bucket.check_owner()
+    except InputError as error:
+        raise InputError(f"{side.name}: {error.message}") from error
+    option = "region" if side.is_destination else "source_region"
+    if region is not None and region != side.region and side.custom_endpoint is None:
+        raise StoppedError(
+            f"{side.name} {side.bucket.url()} is in Region {region}, the task looks for it in"
+            f" {side.region}: set {option}: {region}. Nothing was changed"
+        )

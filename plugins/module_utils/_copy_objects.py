@@ -1,0 +1,168 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is copied: an object as S3 shows it, with everything that a copy must bring along."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    CopyError,
+    Side,
+    SourceChangedError,
+    StoppedError,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
+
+# As HeadObject answers them and CreateMultipartUpload takes them.
+CONTENT_HEADERS = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Expires",
+    "WebsiteRedirectLocation",
+)
+COPY_OF = "amistore-copy-of"
+"""The user metadata that tells which object a copy was made from, as a digest."""
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html, in bytes.
+MOST_METADATA = 2048
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An object as HeadObject shows it."""
+
+    stored: StoredObject
+    version_id: str | None = None
+    metadata: t.Mapping[str, str] = field(default_factory=dict)
+    headers: t.Mapping[str, t.Any] = field(default_factory=dict)
+    sha256: str | None = None
+    """S3's own checksum, with the number of parts behind a dash where it is one of parts."""
+    part_size: int | None = None
+    """In bytes, of the parts that it was uploaded in; None where it is not known."""
+    pinned: bool = False
+    """Whether this very version may be read by its id."""
+    unreadable_metadata: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.stored.key
+
+    @property
+    def size(self) -> int:
+        return self.stored.size
+
+    @property
+    def etag(self) -> str:
+        return self.stored.etag
+
+    @property
+    def has_own_md5(self) -> bool:
+        """Whether the ETag is made of MD5 sums of the content; with KMS and SSE-C it is not."""
+        kind = self.stored.encryption.get("server_side_encryption") or ""
+        opaque = kind.startswith("aws:kms") or self.stored.customer_key
+        return not opaque and parts_in_etag(self.etag) > 0
+
+    @property
+    def pin(self) -> dict[str, str]:
+        """The parameters that make S3 answer with this very object or not at all."""
+        version = {"VersionId": self.version_id} if self.pinned and self.version_id else {}
+        return {"IfMatch": f'"{self.etag}"', **version}
+
+
+def look(side: Side, key: str) -> Seen | None:
+    """Return the object with everything that is known about it, None where it does not exist.
+
+    :raises CopyError: says what to do.
+    """
+    with side.explaining("look at", key):
+        answer = side.bucket.head_answer(key, ChecksumMode="ENABLED")
+    if answer is None:
+        return None
+    return Seen(
+        stored=side.bucket.stored_object(key, answer),
+        version_id=_version(answer),
+        metadata=dict(answer.get("Metadata") or {}),
+        headers={name: answer[name] for name in CONTENT_HEADERS if answer.get(name)},
+        sha256=answer.get("ChecksumSHA256"),
+        unreadable_metadata=bool(answer.get("MissingMeta")),
+    )
+
+
+def look_closely(side: Side, seen: Seen) -> Seen:
+    """Return the source of a copy, with its part size and whether its version can be pinned.
+
+    :raises SourceChangedError: it is not what was seen any more.
+    """
+    if not seen.size:
+        return seen
+    first = _first_part(side, seen, {"VersionId": seen.version_id}) if seen.version_id else None
+    pinned = first is not None
+    count = parts_in_etag(seen.etag)
+    if count <= 1:
+        return replace(seen, pinned=pinned, part_size=seen.size)
+    answer = first or _first_part(side, seen, {}) or {}
+    size = int(answer.get("ContentLength") or seen.size)
+    known = -(-seen.size // size) == count
+    return replace(seen, pinned=pinned, part_size=size if known else None)
+
+
+def _first_part(
+    side: Side, seen: Seen, version: t.Mapping[str, t.Any]
+) -> t.Mapping[str, t.Any] | None:
+    """Return S3's answer about the first part, None where it gives none."""
+    try:
+        return t.cast(
+            "t.Mapping[str, t.Any]",
+            side.call(
+                "look at the parts of",
+                "head_object",
+                seen.key,
+                PartNumber=1,
+                IfMatch=f'"{seen.etag}"',
+                **version,
+            ),
+        )
+    except (SourceChangedError, StoppedError):
+        raise
+    except CopyError:
+        # Only a convenience: without it, the ETag alone pins the source, or cannot be checked.
+        return None
+
+
+def _version(answer: t.Mapping[str, t.Any]) -> str | None:
+    version = answer.get("VersionId")
+    return None if version in (None, "", "null") else str(version)
+
+
+def source_identity(bucket: str, seen: Seen) -> str:
+    """Return a digest of what a copy is made from."""
+    return digest_of(
+        {
+            "bucket": bucket,
+            "key": seen.key,
+            "etag": seen.etag,
+            "version_id": seen.version_id,
+            "size": seen.size,
+        }
+    )
+
+
+def digest_of(facts: t.Mapping[str, t.Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def metadata_of_copy(source_bucket: str, seen: Seen) -> dict[str, str]:
+    """Return the source's user metadata and, where there is room, what it is a copy of."""
+    metadata = {name: value for name, value in seen.metadata.items() if name != COPY_OF}
+    marked = {**metadata, COPY_OF: source_identity(source_bucket, seen)}
+    length = sum(len(name) + len(value.encode()) for name, value in marked.items())
+    return marked if length <= MOST_METADATA else metadata

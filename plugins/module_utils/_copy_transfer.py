@@ -1,0 +1,324 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The parts of one object on their way, several at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    error_code,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
+    SentPart,
+    is_multipart,
+    parts_in_etag,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    CHANGED_CODES,
+    MISSING_CODES,
+    CopyError,
+    DamagedError,
+    Side,
+    SourceChangedError,
+    explain,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+
+# Within so many seconds, one throttled answer is as good as many.
+SAME_CONGESTION = 1.0
+
+
+class Pace:
+    """How many parts move at a time: fewer once a server throttles, then slowly more again."""
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._most = self._limit = most
+        self._clock = clock
+        self._moving = 0
+        self._in_a_row = 0
+        self._slowed_at = float("-inf")
+        self._changed = threading.Condition()
+
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @contextlib.contextmanager
+    def slot(self) -> t.Iterator[None]:
+        """Wait for one's turn to move a part."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._moving < self._limit)
+            self._moving += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._moving -= 1
+                self._changed.notify_all()
+
+    def slow_down(self) -> None:
+        """Halve the number, once per congestion."""
+        with self._changed:
+            now = self._clock.now()
+            if now - self._slowed_at >= SAME_CONGESTION:
+                self._limit = max(1, self._limit // 2)
+                self._slowed_at = now
+            self._in_a_row = 0
+
+    def speed_up(self) -> None:
+        """Count a part that went well."""
+        with self._changed:
+            self._in_a_row += 1
+            if self._in_a_row >= self._limit:
+                self._limit = min(self._most, self._limit + 1)
+                self._in_a_row = 0
+                self._changed.notify_all()
+
+
+@dataclass
+class Counts:
+    """What moved through this run, in bytes and parts."""
+
+    bytes_read: int = 0
+    bytes_sent: int = 0
+    parts_sent: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, read: int = 0, sent: int = 0, parts: int = 0) -> None:
+        with self._lock:
+            self.bytes_read += read
+            self.bytes_sent += sent
+            self.parts_sent += parts
+
+
+def for_each(
+    parts: t.Sequence[Part],
+    work: t.Callable[[Part], None],
+    workers: int,
+    pace: Pace,
+    halt: threading.Event,
+    check_time: t.Callable[[], None],
+) -> None:
+    """Do the work for every part, several at a time; the first failure ends the handing out.
+
+    Parts that are on their way then still come to their end, so that none is lost.
+    """
+    queue = iter(parts)
+    lock = threading.Lock()
+    failures: list[BaseException] = []
+
+    def drain() -> None:
+        while not failures:
+            with lock:
+                part = next(queue, None)
+            if part is None:
+                return
+            try:
+                with pace.slot():
+                    if failures:
+                        return
+                    check_time()
+                    work(part)
+                pace.speed_up()
+            except BaseException as error:  # it is raised again below, in the main thread
+                failures.append(error)
+                halt.set()
+
+    threads = [
+        threading.Thread(target=drain, name=f"part-{number}", daemon=True)
+        for number in range(min(workers, len(parts)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """Parts that are read here and sent from here."""
+
+    source: Side
+    destination: Side
+    seen: Seen
+    key: str
+    counts: Counts
+    memory: Memory
+    md5_step: int = 0
+    """The size of the source's parts where their MD5 sums are wanted, else 0."""
+
+    def read(self, part: Part, whole_md5: bool = False) -> Content:
+        """Return a part of the source, pinned and of exactly its length."""
+
+        def read_once() -> Content:
+            content = fetch(self.source, self.seen, part, Content(self.md5_step, whole_md5))
+            self.counts.add(read=len(content))
+            return content
+
+        return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+
+    def sum_up(self, part: Part) -> str:
+        """Return the checksum of a part of the source, read anew."""
+        with self.memory.hold(part.size):
+            return self.read(part).sha256
+
+    def send(self, part: Part, upload: Upload) -> SentPart:
+        """Read a part and send it; the answer is held against what was sent.
+
+        What is sent is forgotten on the way, so that a part that must be sent again is read again.
+        """
+        what = f"send part {part.number} of"
+
+        def send_once() -> SentPart:
+            with self.memory.hold(part.size) as let_go:
+                content = self.read(part, whole_md5=not upload.checks)
+                content.on_left = let_go
+                self.counts.add(sent=part.size)
+                answer = self.destination.send(
+                    what,
+                    "upload_part",
+                    self.key,
+                    UploadId=upload.upload_id,
+                    PartNumber=part.number,
+                    Body=content,
+                    ChecksumSHA256=content.sha256,
+                )
+            refuse_other(self.destination, self.key, answer, content.sha256, content.md5)
+            upload.uses_kms |= _is_kms(answer)
+            etag = plain_etag(answer)
+            return SentPart(part.number, part.size, etag, content.sha256, content.md5s)
+
+        sent = self.destination.retry(what, self.key, send_once)
+        self.counts.add(parts=1)
+        return sent
+
+
+def refuse_other(
+    side: Side, key: str, answer: t.Mapping[str, t.Any], checksum: str, md5: bytes | None
+) -> None:
+    """Refuse an answer that speaks of other bytes than those that were sent.
+
+    :param md5: the MD5 sum of the whole, None where it was not made.
+    :raises DamagedError: what was sent did not arrive as it was.
+    """
+    told, etag = answer.get("ChecksumSHA256"), plain_etag(answer)
+    has_md5 = md5 is not None and not _is_kms(answer) and parts_in_etag(etag) == 1
+    if told and told != checksum:
+        difference = f"SHA-256 {told} instead of {checksum}"
+    elif md5 and has_md5 and not is_multipart(etag) and etag != md5.hex():
+        difference = f"MD5 {etag} instead of {md5.hex()}"
+    else:
+        return
+    raise DamagedError(
+        message=f"{side.name} {side.bucket.url(key)}: the server confirms other bytes than those"
+        f" sent ({difference}). Running the same task again sends them once more"
+    )
+
+
+def fetch(side: Side, seen: Seen, part: Part, content: Content) -> Content:
+    """Read a stretch of an object once.
+
+    :raises SourceChangedError: it is not the object that was seen.
+    :raises DamagedError: the answer has another length.
+    """
+    params = {"Range": part.range} if part.size else {}
+
+    def get(**given: t.Any) -> t.Mapping[str, t.Any]:
+        answer = side.client.get_object(**given)
+        with contextlib.closing(answer["Body"]) as body:
+            content.take_in(body)
+        return t.cast("t.Mapping[str, t.Any]", answer)
+
+    try:
+        answer = side.send_with(f"read part {part.number} of", get, seen.key, **seen.pin, **params)
+    except AmiStoreError as error:
+        if error_code(error) in CHANGED_CODES | MISSING_CODES:
+            raise explain(side, "read", seen.key, error) from error
+        raise
+    if plain_etag(answer) != seen.etag:
+        raise SourceChangedError(
+            f"{side.name} {side.bucket.url(seen.key)} has another ETag than when the copy began: it"
+            " was overwritten. Running the same task again copies what is there then"
+        )
+    if len(content) != part.size:
+        raise DamagedError(
+            f"{side.name} {side.bucket.url(seen.key)}: {len(content)} bytes came instead of the"
+            f" {part.size} of {part.range}"
+        )
+    return content
+
+
+def plain_etag(answer: t.Mapping[str, t.Any]) -> str:
+    return str(answer.get("ETag") or "").strip('"')
+
+
+def _is_kms(answer: t.Mapping[str, t.Any]) -> bool:
+    return str(answer.get("ServerSideEncryption") or "").startswith("aws:kms")
+
+
+@dataclass(frozen=True)
+class ServerSide:
+    """Parts that S3 copies itself; no bytes come through here."""
+
+    source: Side
+    destination: Side
+    seen: Seen
+    key: str
+    counts: Counts
+
+    def send(self, part: Part, upload: Upload) -> SentPart:
+        what = f"copy part {part.number} of"
+        answer = self.call(
+            what,
+            "upload_part_copy",
+            UploadId=upload.upload_id,
+            PartNumber=part.number,
+            CopySourceRange=part.range,
+        )
+        self.counts.add(parts=1)
+        upload.uses_kms |= _is_kms(answer)
+        result = answer["CopyPartResult"]
+        return SentPart(part.number, part.size, plain_etag(result), result.get("ChecksumSHA256"))
+
+    def copy_whole(self, **settings: t.Any) -> t.Mapping[str, t.Any]:
+        """Copy the object with one request."""
+        answer = self.call("copy", "copy_object", **settings)
+        self.counts.add(parts=1)
+        return t.cast("t.Mapping[str, t.Any]", answer)
+
+    def call(self, what: str, method: str, **params: t.Any) -> t.Any:
+        owner = {"ExpectedSourceBucketOwner": self.source.owner} if self.source.owner else {}
+        try:
+            return self.destination.call(
+                what,
+                method,
+                self.key,
+                CopySource=copy_source(self.source, self.seen),
+                CopySourceIfMatch=f'"{self.seen.etag}"',
+                **owner,
+                **params,
+            )
+        except CopyError as error:
+            # A condition on the target can fail as well, but is sent with CopyObject alone.
+            if error.code in CHANGED_CODES | {"NoSuchKey", "NoSuchVersion"}:
+                cause = t.cast(AmiStoreError, error.__cause__)
+                raise explain(self.source, what, self.seen.key, cause) from error
+            raise
+
+
+def copy_source(side: Side, seen: Seen) -> dict[str, str]:
+    version = {"VersionId": seen.version_id} if seen.pinned and seen.version_id else {}
+    return {"Bucket": side.bucket.name, "Key": seen.key, **version}

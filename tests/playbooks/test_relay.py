@@ -1,0 +1,264 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The relay between two emulators that stand for two partitions, with a profile for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator.client import Emulator
+from tests.playbooks import survey_rules
+from tests.playbooks.conftest import SCENARIO
+from tests.playbooks.jobs import ROOT, Controller, Job
+from tests.tools.environments import Environment
+
+SURVEY = survey_rules.load(ROOT / "extensions" / "awx" / "surveys" / "relay.json")
+# Three parts of what S3 splits a stored image into.
+OBJECT_SIZE = 20 * 1024**2 + 5
+# A manifest, a list, a tag set: never the body of a stored image.
+SMALL = 100_000
+DISKS = [
+    {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
+    {"device": "/dev/sdf", "size": 20},
+]
+TAGS = {"env": "prod", "backup": ""}
+WEB = {"name": "web (1)", "tags": TAGS, "volumes": DISKS}
+DB = {"name": "db-1", "description": "a database", "tags": {"env": "prod"}, "volumes": DISKS[:1]}
+
+Launch = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def only_target() -> Iterator[Emulator]:
+    with Emulator(partition="aws-us-gov") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def target(only_target: Emulator) -> Emulator:
+    """GovCloud with an empty bucket."""
+    only_target.reset()
+    only_target.reset_scenario()
+    only_target.scenario(**SCENARIO)
+    only_target.plant_buckets({"name": "landing"})
+    return only_target
+
+
+@pytest.fixture
+def source(emulator: Emulator) -> Emulator:
+    """The commercial partition with an empty bucket."""
+    emulator.scenario(object_size=OBJECT_SIZE)
+    emulator.plant_buckets({"name": "vault"})
+    return emulator
+
+
+@pytest.fixture
+def sides(source: Emulator, target: Emulator, tmp_path: Path) -> dict[str, str]:
+    """The environment of one who has a profile for each partition, and nothing else."""
+    config = ConfigParser()
+    for name, emulator in (("commercial", source), ("govcloud", target)):
+        own = emulator.environment
+        config[f"profile {name}"] = {
+            "region": own["AWS_REGION"],
+            "endpoint_url": emulator.url,
+            "aws_access_key_id": own["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": own["AWS_SECRET_ACCESS_KEY"],
+        }
+    with (tmp_path / "config").open("w") as file:
+        config.write(file)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("".join(Path(side.ca_bundle).read_text() for side in (source, target)))
+    return {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_CA_BUNDLE": str(bundle),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture
+def relay(leg: Environment, sides: dict[str, str], tmp_path: Path) -> Launch:
+    """Starts the relay with the answers of its survey, and more that is not asked there."""
+    controller = Controller(leg, None, tmp_path)
+
+    def relay(options: str = "", more: dict[str, Any] | None = None, **given: Any) -> Job:
+        answers = {
+            "amistore_source_bucket": "vault",
+            "amistore_source_prefix": "dr",
+            "amistore_source_region": "us-east-1",
+            "amistore_bucket": "landing",
+            "amistore_region": "us-gov-west-1",
+            **given,
+        }
+        profiles = {
+            "amistore_source_profile": "commercial",
+            "amistore_profile": "govcloud",
+            **(more or {}),
+        }
+        variables = {**survey_rules.answers(SURVEY, **answers), **profiles}
+        return controller.run("relay", variables, options=options, environment=sides)
+
+    return relay
+
+
+def images_by_name(emulator: Emulator) -> dict[str, dict[str, Any]]:
+    return {image["name"]: image for image in emulator.images()}
+
+
+def large_bodies(emulator: Emulator) -> list[dict[str, Any]]:
+    """The requests that carried more than a document."""
+    return [entry for entry in emulator.log() if max(entry["sent"], entry["received"]) > SMALL]
+
+
+@pytest.mark.every_core
+def test_from_one_partition_to_another_and_once_more(
+    relay: Launch, source: Emulator, target: Emulator, tmp_path: Path
+) -> None:
+    web, db = source.seed([WEB, DB])
+    report = tmp_path / "report.json"
+    answers: dict[str, Any] = {
+        "amistore_image_names": "web*\r\ndb-1\r\n",
+        "amistore_object_tags": "service=shop",
+        "amistore_tags": "relayed=yes",
+        "more": {"amistore_report": str(report)},
+    }
+    job = relay(**answers)
+    assert job.succeeded, job.output
+    there = images_by_name(target)
+    assert job.artifacts["amistore_relayed_image_ids"] == {
+        web: there["web (1)"]["image_id"],
+        db: there["db-1"]["image_id"],
+    }
+    assert there["web (1)"]["tags"].items() >= {**TAGS, "relayed": "yes"}.items()
+    assert len(there["web (1)"]["snapshot_ids"]) == len(DISKS)
+    assert {image["state"] for image in there.values()} == {"available"}
+    assert {image["owner"] for image in there.values()} == {"210987654321"}
+    [told] = [entry for entry in json.loads(report.read_text()) if entry["former_image_id"] == web]
+    assert (told["stored"], told["copied"], told["state"]) == ("Completed", "Copied", "available")
+    assert (told["method"], told["size"], told["compared"]) == ("streaming", OBJECT_SIZE, True)
+    assert sum(entry["received"] for entry in large_bodies(target)) == 2 * OBJECT_SIZE
+
+    for side in (source, target):
+        side.call("POST", "/requests/reset", {})
+    again = relay(**answers)
+    assert (again.succeeded, again.changed()) == (True, 0)
+    assert (
+        again.artifacts["amistore_relayed_image_ids"] == job.artifacts["amistore_relayed_image_ids"]
+    )
+    assert large_bodies(source) + large_bodies(target) == []
+    for side in (source, target):
+        assert not [
+            name for name in side.requests() if name.startswith(("Create", "Put", "Upload"))
+        ]
+
+
+@pytest.mark.every_core
+def test_one_that_fails_does_not_keep_the_others(
+    relay: Launch, source: Emulator, target: Emulator
+) -> None:
+    web, gone = [*source.seed([WEB]), "ami-0aaaaaaaaaaaaaaaa"]
+    job = relay(amistore_image_ids=f"{gone}\n{web}")
+    assert not job.succeeded
+    assert images_by_name(target)["web (1)"]["state"] == "available"
+    assert list(job.artifacts["amistore_relayed_image_ids"]) == [web]
+    assert job.artifacts["amistore_not_relayed_image_ids"] == [gone]
+    [told] = job.results("Fail where an AMI did not arrive")
+    assert gone in told["msg"]
+
+
+def test_a_copy_that_breaks_off_goes_on_where_it_was(
+    relay: Launch, source: Emulator, target: Emulator
+) -> None:
+    [web] = source.seed([WEB])
+    fault = {"action": "GetObject", "key": "*.bin", "error": "ExpiredToken", "after": 1}
+    source.scenario(faults=[fault])
+    more = {"amistore_concurrency": 1}
+    job = relay(amistore_image_ids=web, more=more)
+    assert not job.succeeded
+    assert "source" in job.results("Copy them to the target")[0]["msg"]
+    source.scenario(faults=[])
+    first = [entry["part"] for entry in large_bodies(target)]
+    job = relay(amistore_image_ids=web, more=more)
+    assert job.succeeded, job.output
+    assert len(first) == 1
+    parts = [entry["part"] for entry in large_bodies(target) if entry["action"] == "UploadPart"]
+    assert sorted(parts) == ["1", "2", "3"]
+
+
+def test_what_is_stored_can_be_relayed_without_its_ami(
+    relay: Launch, source: Emulator, target: Emulator
+) -> None:
+    [web] = source.seed([WEB])
+    assert relay(amistore_image_ids=web, amistore_restore="false").succeeded
+    assert target.images() == []
+    source.set_image_state(web, "deregistered")
+    source.call("POST", "/requests/reset", {})
+    job = relay(amistore_image_ids=web, amistore_store="false", amistore_prefix="from-home")
+    assert job.succeeded, job.output
+    assert job.artifacts["amistore_relayed_object_keys"] == [f"from-home/{web}.bin"]
+    assert images_by_name(target)["web (1)"]["state"] == "available"
+    assert not [action for action in source.requests() if action.startswith("Create")]
+
+
+def test_check_mode_moves_nothing(relay: Launch, source: Emulator, target: Emulator) -> None:
+    [web] = source.seed([WEB])
+    job = relay("--check", amistore_image_ids=web)
+    assert job.succeeded, job.output
+    assert job.changed() == 1
+    assert relay(amistore_image_ids=web, amistore_restore="false").succeeded
+    source.call("POST", "/requests/reset", {})
+    job = relay("--check", amistore_image_ids=web)
+    assert job.succeeded, job.output
+    assert large_bodies(source) == []
+    assert target.images() == []
+
+
+def test_keys_of_the_source_can_be_in_the_environment(
+    relay: Launch, source: Emulator, target: Emulator, sides: dict[str, str]
+) -> None:
+    [web] = source.seed([WEB])
+    own = source.environment
+    # The environment has room for the endpoint of one side only, so both are in one partition here.
+    source.plant_buckets({"name": "landing"})
+    sides |= {
+        "AWS_ENDPOINT_URL": source.url,
+        "AMISTORE_SOURCE_ACCESS_KEY_ID": own["AWS_ACCESS_KEY_ID"],
+        "AMISTORE_SOURCE_SECRET_ACCESS_KEY": own["AWS_SECRET_ACCESS_KEY"],
+        "AWS_ACCESS_KEY_ID": "EMULATEDACCESSKEY002",
+        "AWS_SECRET_ACCESS_KEY": "not checked",
+    }
+    source.scenario(accounts={"EMULATEDACCESSKEY002": "222222222222"})
+    nothing = {"amistore_source_profile": "", "amistore_profile": ""}
+    job = relay(
+        amistore_image_ids=web,
+        amistore_region="us-east-1",
+        amistore_restore="false",
+        more=nothing,
+    )
+    assert not job.succeeded
+    callers = {entry["account"] for entry in source.log() if entry["bucket"] == "landing"}
+    assert callers == {"222222222222"}
+    assert {entry["account"] for entry in source.log() if entry["service"] == "ec2"} == {
+        "123456789012"
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"amistore_store": "false", "amistore_image_names": "web*"}, "amistore_store is false"),
+        ({"amistore_image_ids": ""}, "No AMIs are given"),
+        ({"amistore_image_ids": "ami-1", "amistore_copy_timeout": 0}, "amistore_copy_timeout"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    relay: Launch, source: Emulator, target: Emulator, given: dict[str, Any], words: str
+) -> None:
+    assert words in relay(**given).failure
+    assert source.requests() | target.requests() == {}

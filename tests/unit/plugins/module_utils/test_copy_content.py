@@ -1,0 +1,134 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The bytes of a part on their way: summed as they come, counted as they leave."""
+
+from __future__ import annotations
+
+import io
+import threading
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import send_at_once
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import (
+    CHUNK,
+    Content,
+    Memory,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
+    md5_of,
+    md5s_of,
+    sha256_of,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace
+from tests.unit.cloud import VirtualClock
+
+
+class Drops(io.BytesIO):
+    """A body that comes in pieces of its own sizes."""
+
+    def __init__(self, body: bytes, sizes: list[int]) -> None:
+        super().__init__(body)
+        self._sizes = iter(sizes)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(next(self._sizes, size))
+
+
+@given(
+    body=st.binary(max_size=500),
+    step=st.integers(1, 200),
+    sizes=st.lists(st.integers(1, 90), max_size=30),
+)
+def test_sums_do_not_depend_on_how_the_bytes_come(body: bytes, step: int, sizes: list[int]) -> None:
+    content = Content(step, whole_md5=True)
+    content.take_in(Drops(body, sizes))
+    assert len(content) == len(body)
+    assert content.sha256 == sha256_of(body)
+    assert content.md5s == md5s_of(body, step)
+    assert content.md5 == md5_of(body)
+    assert b"".join(iter(content.read, b"")) == body
+
+
+def test_no_md5_is_made_unasked() -> None:
+    content = Content()
+    content.take_in(io.BytesIO(b"abc"))
+    assert (content.md5, content.md5s) == (None, ())
+
+
+def test_what_has_left_is_told_once_the_next_is_asked_for() -> None:
+    content = Content()
+    content.take_in(io.BytesIO(bytes(2 * CHUNK + 1)))
+    left: list[int] = []
+    content.on_left = left.append
+    while content.read(16384):
+        pass
+    assert [count for count in left if count] == [CHUNK, CHUNK, 1]
+
+
+def test_memory_makes_the_next_part_wait_until_bytes_have_left() -> None:
+    memory = Memory(10)
+    entered = threading.Event()
+
+    def second() -> None:
+        with memory.hold(6):
+            entered.set()
+
+    with memory.hold(8) as let_go:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not entered.wait(0.05)
+        let_go(3)
+        assert not entered.wait(0.05)
+        let_go(1)
+        assert entered.wait(5)
+        waiting.join()
+    assert memory.most_held == 10
+
+
+def test_memory_is_free_again_whatever_was_let_go_early() -> None:
+    memory = Memory(10)
+    with memory.hold(8) as let_go:
+        let_go(100)
+    with pytest.raises(ZeroDivisionError), memory.hold(8):
+        raise ZeroDivisionError
+    with memory.hold(10):
+        assert memory.most_held == 10
+
+
+def test_pace_halves_once_per_congestion_and_recovers() -> None:
+    clock = VirtualClock()
+    pace = Pace(16, clock)
+    pace.slow_down()
+    pace.slow_down()
+    assert pace.limit == 8
+    clock.time += 2
+    pace.slow_down()
+    assert pace.limit == 4
+    for _turn in range(4):
+        pace.speed_up()
+    assert pace.limit == 5
+    for _turn in range(1000):
+        pace.speed_up()
+    assert pace.limit == 16
+
+
+def test_pace_never_stops() -> None:
+    clock = VirtualClock()
+    pace = Pace(4, clock)
+    for _turn in range(10):
+        clock.time += 2
+        pace.slow_down()
+    assert pace.limit == 1
+    with pace.slot():
+        pass
+
+
+def test_parts_are_sent_without_asking_first() -> None:
+    request = SimpleNamespace(headers={"Expect": "100-continue", "Content-Length": "3"})
+    send_at_once({"headers": request.headers})
+    assert request.headers == {"Content-Length": "3"}
