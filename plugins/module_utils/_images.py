@@ -24,7 +24,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     call_aws,
     error_code,
-    is_transient,
     send_create,
 )
 
@@ -33,6 +32,8 @@ MAX_FILTER_VALUES = 200
 
 PENDING_STATES = ("pending", "transient")
 FAILED_STATES = ("failed", "error", "invalid")
+# What EC2 answers about an AMI of somebody else, and about one that has gone meanwhile.
+NOT_THEIRS = ("AuthFailure", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,9 @@ def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | N
     try:
         answer = describe_image_attribute(client, image_id, "launchPermission")
     except AnsibleAWSError as error:
-        if is_transient(error) or error_code(error) == "UnauthorizedOperation":
-            raise
-        return None
+        if error_code(error) in NOT_THEIRS:
+            return None
+        raise
     # amazon.aws answers {} for an AMI that has gone meanwhile.
     return t.cast("list[dict[str, str]] | None", answer.get("LaunchPermissions"))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from botocore.exceptions import CredentialRetrievalError
 
 from ansible_collections.amistore.aws.plugins.module_utils import _images
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
@@ -159,10 +160,30 @@ def test_launch_permissions_without_the_right_to_ask_are_an_error(ec2: Any, clou
         _images.launch_permissions(ec2, WEB)
 
 
-def test_a_passing_fault_does_not_make_launch_permissions_unknown(ec2: Any, cloud: Cloud) -> None:
+@pytest.mark.parametrize("code", ["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"])
+def test_launch_permissions_of_an_ami_that_has_gone_are_unknown(
+    ec2: Any, cloud: Cloud, code: str
+) -> None:
+    cloud.denials["DescribeImageAttribute"] = Refusal(code)
+    assert _images.launch_permissions(ec2, WEB) is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Refusal("InternalError", status=500),
+        Refusal("RequestExpired", "Request has expired."),
+        Refusal("ExpiredToken", "The provided token has expired."),
+        CredentialRetrievalError(provider="sso", error_msg="the session has expired"),
+    ],
+    ids=lambda fault: getattr(fault, "code", type(fault).__name__),
+)
+def test_faults_of_other_causes_do_not_make_launch_permissions_unknown(
+    ec2: Any, cloud: Cloud, fault: Exception
+) -> None:
     """They would be missing in the manifest for ever."""
     cloud.add_image(WEB)
-    cloud.denials["DescribeImageAttribute"] = Refusal("InternalError", status=500)
+    cloud.denials["DescribeImageAttribute"] = fault
     with pytest.raises(AnsibleAWSError):
         _images.launch_permissions(ec2, WEB)
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, Answer
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
@@ -555,6 +556,27 @@ def test_launch_permissions_that_may_not_be_read_are_warned_about_once(
     assert storing.manifest()["launch_permissions"] is None
     (warning,) = set(storing.warnings)
     assert warning.startswith("ec2:DescribeImageAttribute was refused")
+
+
+def test_expired_credentials_write_no_manifest_without_launch_permissions(
+    storing: Storing, cloud: Cloud
+) -> None:
+    """The manifest is written when the image is there, with what EC2 tells then."""
+    cloud.add_image(WEB)
+    cloud.permissions[WEB] = [{"Group": "all"}]
+    cloud.denials["DescribeImageAttribute"] = Refusal("RequestExpired", "Request has expired.")
+    entry = storing.started()
+    assert MANIFEST not in cloud.objects
+    (warning,) = storing.warnings
+    assert "RequestExpired" in warning
+    cloud.objects[KEY] = Thing()
+    with pytest.raises(AnsibleAWSError, match="RequestExpired"):
+        storing.look(entry)
+    assert MANIFEST not in cloud.objects
+    del cloud.denials["DescribeImageAttribute"]
+    storing.look(entry)
+    assert entry.phase is Phase.DONE
+    assert storing.manifest()["launch_permissions"] == [{"Group": "all"}]
 
 
 def test_snapshots_that_cannot_be_seen_are_left_out(storing: Storing, cloud: Cloud) -> None:
