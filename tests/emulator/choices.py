@@ -68,6 +68,11 @@ IMAGE_NOT_READY: Final = Refusal(
     "InvalidAMIID.Unavailable", "The image ID '{image_id}' is in state {state}."
 )
 
+# [U] The code for an AMI that is protected from being deregistered.
+IMAGE_PROTECTED: Final = Refusal(
+    "OperationNotPermitted", "The AMI {image_id} is protected from being deregistered."
+)
+
 # [U] No sample of a store task's failure reason is known.
 REASON_SNAPSHOT_GONE: Final = "Snapshot {snapshot_id} is no longer available."
 REASON_BUCKET_CLOSED: Final = "Access to the S3 bucket was denied."

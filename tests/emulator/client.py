@@ -163,6 +163,10 @@ class Emulator:
         """All store tasks as they are, whatever is hidden from the accounts."""
         return list(self.call("GET", "/tasks"))
 
+    def plant_references(self, *references: Mapping[str, Any]) -> None:
+        """Let resources that are not emulated refer to AMIs."""
+        self.call("POST", "/references", list(references))
+
     def plant_buckets(self, *buckets: Mapping[str, Any]) -> None:
         """Create buckets, in any account and Region."""
         self.call("POST", "/buckets", list(buckets))

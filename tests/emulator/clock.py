@@ -42,3 +42,8 @@ class EmulatedClock:
 def to_datetime(moment: float) -> datetime:
     """UTC without an offset and without fractions, the way moto keeps its dates."""
     return datetime.fromtimestamp(int(moment), tz=UTC).replace(tzinfo=None)
+
+
+def to_text(moment: float) -> str:
+    """The way EC2 writes the dates of AMIs that are text to its API."""
+    return f"{to_datetime(moment).isoformat()}Z"

@@ -37,6 +37,7 @@ class Control:
             ("POST", "/emulator/image-state"): self._set_image_state,
             ("GET", "/emulator/tasks"): self._tasks,
             ("POST", "/emulator/tasks"): self._plant_tasks,
+            ("POST", "/emulator/references"): self._plant_references,
             ("POST", "/emulator/buckets"): self._plant_buckets,
             ("POST", "/emulator/storage-class"): self._set_storage_class,
             ("GET", "/emulator/requests"): self._requests,
@@ -117,6 +118,10 @@ class Control:
     def _plant_tasks(self, content: Any) -> Any:
         planted = [seeds.record(seeds.TaskSeed, values) for values in content]
         return {"planted": seeds.plant_tasks(self._world, planted)}
+
+    def _plant_references(self, content: Any) -> Any:
+        planted = [seeds.record(seeds.ReferenceSeed, values) for values in content]
+        return {"planted": seeds.plant_references(self._world, planted)}
 
     def _plant_buckets(self, content: Any) -> Any:
         planted = [seeds.record(seeds.BucketSeed, values) for values in content]

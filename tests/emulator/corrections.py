@@ -25,6 +25,8 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from . import new_buckets
 from .bucket_documents import BucketDocumentsResponse
 from .image_responses import MachineImageResponse
+from .image_usage import ImageUsageBackend
+from .image_usage_responses import ImageUsageResponse
 from .multipart_uploads import MultipartResponse
 from .object_bodies import ObjectResponse
 from .object_copies import CopyResponse
@@ -38,12 +40,12 @@ from .world import World
 _EXPIRY = "Fri, 31 Dec 2060 00:00:00 GMT"
 
 
-class EmulatedEC2Backend(StoreImageBackend, EC2Backend):
+class EmulatedEC2Backend(StoreImageBackend, ImageUsageBackend, EC2Backend):
     """moto's EC2 with AMIs that last."""
 
     def __init__(self, region_name: str, account_id: str) -> None:
         EC2Backend.__init__(self, region_name, account_id)
-        StoreImageBackend.__init__(self)
+        ImageUsageBackend.__init__(self)
         self.ebs_encryption_by_default = self.world.scenario.encryption_by_default
 
     @property
@@ -51,8 +53,10 @@ class EmulatedEC2Backend(StoreImageBackend, EC2Backend):
         return moto.ec2.urls
 
 
-class EmulatedEC2Response(StoreImageResponse, MachineImageResponse, EC2Response):
-    """moto's EC2 with the three operations."""
+class EmulatedEC2Response(
+    StoreImageResponse, ImageUsageResponse, MachineImageResponse, EC2Response
+):
+    """moto's EC2 with the operations that it lacks."""
 
 
 class EmulatedS3Response(MultipartResponse, ObjectResponse, CopyResponse, BucketDocumentsResponse):

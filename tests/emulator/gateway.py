@@ -41,6 +41,10 @@ class Gateway:
         self._control = control
         self._moto = DomainDispatcherApplication(create_backend_app)
 
+    def now(self) -> float:
+        """Emulated time in seconds since the epoch."""
+        return self._world.now()
+
     def answer(self, environ: dict[str, Any]) -> Answer | None:
         if environ["PATH_INFO"].startswith("/emulator"):
             body = _take_body(environ)

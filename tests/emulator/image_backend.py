@@ -36,6 +36,7 @@ class ImageQuery:
     executable_users: Sequence[str] = ()
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     include_disabled: bool = False
+    include_deprecated: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ class MachineImageBackend:
         images = [visible[i] for i in dict.fromkeys(query.image_ids)] or list(visible.values())
         if not query.include_disabled:
             images = [image for image in images if image.state != "disabled"]
+        if not query.include_deprecated and not query.image_ids:
+            images = [image for image in images if self._lists(image)]
         if query.owners:
             images = [image for image in images if self._owned_by(image, query.owners)]
         if query.executable_users:
@@ -176,6 +179,11 @@ class MachineImageBackend:
                 "InvalidAMIID.Unavailable",
                 f"The image ID '{gone[0]}' is no longer available",
             )
+
+    def _lists(self, image: EmulatedAmi) -> bool:
+        """Deprecated AMIs are listed to their owner only."""
+        own = image.owner_id == self.account_id
+        return own or not image.deprecated_at(self.world.now())
 
     def _owned_by(self, image: EmulatedAmi, owners: Sequence[str]) -> bool:
         return image.owner_id in [self.account_id if o == "self" else o for o in owners]
@@ -214,7 +222,7 @@ class MachineImageBackend:
     ) -> list[Any]:
         """The form in which moto's other parts ask for AMIs."""
         return self.find_images(
-            ImageQuery(ami_ids or (), owners or (), exec_users or (), filters or {}, True)
+            ImageQuery(ami_ids or (), owners or (), exec_users or (), filters or {}, True, True)
         )
 
     def own_image(self, image_id: str) -> EmulatedAmi:

@@ -16,9 +16,15 @@ from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.utils import random_snapshot_id
 
-from .clock import to_datetime
+from .clock import to_datetime, to_text
+from .limits import LAUNCH_REPORT_DELAY_SECONDS, LAUNCHES_TOLD_SINCE
 
 ALL = {"Group": "all"}
+
+# The values of DeregistrationProtection, as public programs show them.
+UNPROTECTED = "disabled"
+PROTECTED = "enabled-without-cooldown"
+PROTECTED_WITH_COOLDOWN = "enabled-with-cooldown"
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,15 @@ class Attributes:
 class StateReason:
     code: str
     message: str
+
+
+@dataclass(frozen=True)
+class PlantedReference:
+    """A resource that refers to an AMI."""
+
+    image_id: str
+    resource_type: str
+    arn: str
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,11 @@ class EmulatedAmi(TaggedEC2Resource):
         self.source_image_region = source_image_region
         self.source_instance_id = source_instance_id
         self.kernel_id: str | None = None
+        self.owner_alias: str | None = None
+        self.launches: list[float] = []
+        self.deprecation: float | None = None
+        self.protection = UNPROTECTED
+        self.protected_until: float | None = None
 
     @property
     def architecture(self) -> str:
@@ -172,6 +192,18 @@ class EmulatedAmi(TaggedEC2Resource):
     def shared_with(self, account: str) -> bool:
         return {"UserId": account} in self.launch_permissions
 
+    def deprecated_at(self, moment: float) -> bool:
+        return self.deprecation is not None and self.deprecation <= moment
+
+    def told_launch(self, moment: float) -> float | None:
+        """The last launch that AWS tells the owner at a moment."""
+        told = [
+            launch
+            for launch in self.launches
+            if LAUNCHES_TOLD_SINCE <= launch <= moment - LAUNCH_REPORT_DELAY_SECONDS
+        ]
+        return max(told, default=None)
+
     def describe(self) -> dict[str, Any]:
         """The members of an `Image` in EC2's API."""
         own = self.attributes
@@ -181,11 +213,13 @@ class EmulatedAmi(TaggedEC2Resource):
             "BlockDeviceMappings": [self._mapping(disk) for disk in self.disks],
             "BootMode": own.boot_mode,
             "CreationDate": to_datetime(self.created),
-            "DeregistrationProtection": "disabled",
+            "DeprecationTime": self.deprecation and to_text(self.deprecation),
+            "DeregistrationProtection": self.protection,
             "Description": self.description or None,
             "EnaSupport": own.ena_support,
             "Hypervisor": own.hypervisor,
             "ImageId": self.id,
+            "ImageOwnerAlias": self.owner_alias,
             "ImageLocation": f"{self.owner_id}/{self.name}",
             "ImageType": "machine",
             "ImdsSupport": own.imds_support,

@@ -14,6 +14,7 @@ from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.tags import TagResponse
 
 from .aws_errors import answers_refusals
+from .clock import to_text
 from .image_backend import ImageQuery
 from .image_records import Attributes, Disk, EmulatedAmi
 from .limits import (
@@ -89,15 +90,27 @@ class MachineImageResponse(AmisResponse, InstanceResponse, TagResponse):
             executable_users=self._get_param("ExecutableUsers", []),
             filters=self._filters_from_querystring(),
             include_disabled=bool(self._get_param("IncludeDisabled", False)),
+            include_deprecated=bool(self._get_param("IncludeDeprecated", False)),
         )
         found = backend.find_images(query)
         cut = self._cut(query.image_ids)
         shown = page(found, lambda _image: True, self._get_param("NextToken"), cut)
         images = [
-            {**image.describe(), "Tags": tag_set(backend.image_tags(image))}
+            {
+                **image.describe(),
+                "LastLaunchedTime": self._told_launch(image),
+                "Tags": tag_set(backend.image_tags(image)),
+            }
             for image in shown.items
         ]
         return ActionResult({"Images": images, "NextToken": shown.token})
+
+    def _told_launch(self, image: EmulatedAmi) -> str | None:
+        """AWS tells launches to the owner only."""
+        if image.owner_id != self.current_account:
+            return None
+        launch = image.told_launch(self.ec2_backend.world.now())
+        return None if launch is None else to_text(launch)
 
     @answers_refusals
     def describe_snapshots(self) -> ActionResult:
@@ -264,16 +277,16 @@ class MachineImageResponse(AmisResponse, InstanceResponse, TagResponse):
             values = self._single_attribute(image, name)
         return ActionResult({"ImageId": image.id, **values})
 
-    @staticmethod
-    def _single_attribute(image: EmulatedAmi, name: str) -> dict[str, Any]:
+    def _single_attribute(self, image: EmulatedAmi, name: str) -> dict[str, Any]:
         own = image.attributes
+        launch = self._told_launch(image)
         attributes: dict[str, tuple[str, str | None]] = {
             "bootMode": ("BootMode", own.boot_mode),
-            "deregistrationProtection": ("DeregistrationProtection", "disabled"),
+            "deregistrationProtection": ("DeregistrationProtection", image.protection),
             "description": ("Description", image.description),
             "imdsSupport": ("ImdsSupport", own.imds_support),
             "kernel": ("KernelId", None),
-            "lastLaunchedTime": ("LastLaunchedTime", None),
+            "lastLaunchedTime": ("LastLaunchedTime", launch),
             "ramdisk": ("RamdiskId", None),
             "sriovNetSupport": ("SriovNetSupport", own.sriov_net_support),
             "tpmSupport": ("TpmSupport", own.tpm_support),

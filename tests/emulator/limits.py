@@ -34,6 +34,41 @@ MAX_RESOURCE_TAG_VALUE: Final = 256
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Filter.html
 MAX_FILTER_VALUES: Final = 200
 
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Image.html
+LAUNCH_REPORT_DELAY_SECONDS: Final = 24 * 3600
+# April 2017: launches before that are not told.
+LAUNCHES_TOLD_SINCE: Final = 1_491_004_800
+
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImageReferences.html
+MAX_REFERENCED_IMAGES: Final = 10
+TEMPLATE_VERSIONS: Final = 10
+MAX_TEMPLATE_VERSIONS: Final = 10_000
+INSTANCE_STATES: Final = (
+    "pending",
+    "running",
+    "shutting-down",
+    "terminated",
+    "stopping",
+    "stopped",
+)
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-ami-references.html
+REFERENCE_RIGHTS: Final = {
+    "ec2:Instance": ("ec2:DescribeInstances",),
+    "ec2:LaunchTemplate": ("ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions"),
+    "ssm:Parameter": ("ssm:DescribeParameters", "ssm:GetParameters"),
+    "imagebuilder:ImageRecipe": ("imagebuilder:ListImageRecipes",),
+    "imagebuilder:ContainerRecipe": (
+        "imagebuilder:ListContainerRecipes",
+        "imagebuilder:GetContainerRecipe",
+    ),
+}
+
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeprecation.html
+MAX_DEPRECATION_SECONDS: Final = 10 * 365 * 24 * 3600
+MAX_PUBLIC_DEPRECATION_SECONDS: Final = 2 * 365 * 24 * 3600
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_EnableImageDeregistrationProtection.html
+PROTECTION_COOLDOWN_SECONDS: Final = 24 * 3600
+
 # Seen in the error handling of public programs that call CreateStoreImageTask.
 STORE_IN_PROGRESS: Final = (
     "A CreateStoreImageTask is already in progress for the AMI. "

@@ -15,7 +15,7 @@ from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
 from .documents import read_document
-from .image_records import ALL, Attributes, Disk, StateReason
+from .image_records import ALL, UNPROTECTED, Attributes, Disk, PlantedReference, StateReason
 from .model import FOREVER, Place
 from .partitions import served
 from .scenario import DEFAULT_ACCOUNT, Failure
@@ -49,6 +49,12 @@ class VolumeSeed:
 
 @dataclass(frozen=True)
 class ImageSeed:
+    """An AMI that was there before.
+
+    `age` and `launched` are how many seconds ago it was made and launched, `deprecated_in` in how
+    many it will be deprecated, or has been where it is below 0.
+    """
+
     name: str
     image_id: str | None = None
     description: str = ""
@@ -68,6 +74,12 @@ class ImageSeed:
     shared_with: tuple[str, ...] = ()
     source_image_id: str | None = None
     source_image_region: str | None = None
+    source_instance_id: str | None = None
+    owner_alias: str | None = None
+    age: float = 0.0
+    launched: tuple[float, ...] = ()
+    deprecated_in: float | None = None
+    deregistration_protection: str = UNPROTECTED
     owner: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
     volumes: tuple[VolumeSeed, ...] = (VolumeSeed("/dev/xvda", 8),)
@@ -90,6 +102,17 @@ class TaskSeed:
     percent: int | None = None
     reason: str = ""
     gib: int = 8
+    account: str = DEFAULT_ACCOUNT
+    region: str = DEFAULT_REGION
+
+
+@dataclass(frozen=True)
+class ReferenceSeed:
+    """A resource of an account that refers to an AMI, of a kind that is not emulated."""
+
+    image_id: str
+    resource_type: str
+    arn: str
     account: str = DEFAULT_ACCOUNT
     region: str = DEFAULT_REGION
 
@@ -154,7 +177,15 @@ def _plant_image(world: World, seed: ImageSeed) -> str:
         state=seed.state,
         source_image_id=seed.source_image_id,
         source_image_region=seed.source_image_region,
+        source_instance_id=seed.source_instance_id,
     )
+    now = world.now()
+    image.created = now - seed.age
+    image.visible_from -= seed.age
+    image.launches += [now - ago for ago in seed.launched]
+    image.deprecation = None if seed.deprecated_in is None else now + seed.deprecated_in
+    image.protection = seed.deregistration_protection
+    image.owner_alias = seed.owner_alias
     image.launch_permissions += [ALL] if seed.public else []
     image.launch_permissions += [{"UserId": account} for account in seed.shared_with]
     set_state(image, seed.state, seed.state_reason)
@@ -220,6 +251,15 @@ def _plant_task(world: World, seed: TaskSeed) -> None:
         payload=backend.payload(image, {}) if ends_here else None,
         settled=not running,
     )
+
+
+def plant_references(world: World, seeds: Iterable[ReferenceSeed]) -> int:
+    """Let resources refer to AMIs; how many."""
+    planted = list(seeds)
+    for seed in planted:
+        reference = PlantedReference(seed.image_id, seed.resource_type, seed.arn)
+        world.backend(seed.account, seed.region).planted_references.append(reference)
+    return len(planted)
 
 
 def plant_buckets(seeds: Iterable[BucketSeed]) -> list[str]:

@@ -109,5 +109,10 @@ class EmulatorHandler(MotoRequestHandler):
         if answer.cut_at is not None:
             self._cut()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by the emulated clock."""
+        now = self.server.gateway.now() if timestamp is None else timestamp
+        return super().date_time_string(now)
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """The journal has it."""

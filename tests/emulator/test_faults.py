@@ -146,7 +146,7 @@ def test_log_tells_each_request_in_order(lab: Lab) -> None:
 
 def test_action_that_nobody_knows(lab: Lab, refusal: Refusals) -> None:
     with refusal:
-        lab.ec2.describe_image_references(ImageIds=["ami-aaaaaaaa"], IncludeAllResourceTypes=True)
+        lab.ec2.list_images_in_recycle_bin()
     assert refusal.code == "InvalidAction"
 
 

@@ -15,6 +15,7 @@ from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_store,
     ec2_ami_store_copy,
     ec2_ami_store_info,
+    ec2_ami_usage_info,
 )
 
 from .stage import CALLER_KEY, OWNER_KEY, REGION, Outcome, Stage
@@ -22,6 +23,7 @@ from .stage import CALLER_KEY, OWNER_KEY, REGION, Outcome, Stage
 BUCKET = "vault"
 PREFIX = "dr"
 PLACE: dict[str, Any] = {"bucket": BUCKET, "prefix": PREFIX}
+TWO_YEARS = 2 * 365 * 24 * 3600
 PLANNED = "planned by the test"
 ELSEWHERE = "elsewhere"
 """The other side of a copy, where everybody may do everything."""
@@ -125,13 +127,11 @@ def _copy_here(stage: Stage, image_id: str, part_size: int, stop: bool = False, 
     )
 
 
-PLAYS: dict[str, Play] = {
-    "store": store,
-    "restore": restore,
-    "cleanup": cleanup,
-    "copy_source": copy_source,
-    "copy_destination": copy_destination,
-}
+def usage(stage: Stage) -> Iterator[Outcome]:
+    """Ask about an AMI that nothing keeps, and all that can be told of it."""
+    image_id = plant_image(stage, age=TWO_YEARS)
+    everything = {"include": ["ancestry", "launch_permissions"], **PLACE}
+    yield stage.run(ec2_ami_usage_info, image_ids=[image_id], **everything)
 
 
 def source_of(key: str) -> dict[str, Any]:
@@ -139,14 +139,25 @@ def source_of(key: str) -> dict[str, Any]:
     return {"source_access_key": key, "source_secret_key": "not checked"}
 
 
-def plant_image(stage: Stage, name: str = "web") -> str:
+PLAYS: dict[str, Play] = {
+    "store": store,
+    "restore": restore,
+    "cleanup": cleanup,
+    "copy_source": copy_source,
+    "copy_destination": copy_destination,
+    "usage": usage,
+}
+
+
+def plant_image(stage: Stage, name: str = "web", **values: Any) -> str:
     """An AMI with two disks, one of them encrypted where the stage has a key."""
     data = {"encrypted": True, "kms_key_id": stage.snapshot_key} if stage.snapshot_key else {}
     volumes = [
         {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
         {"device": "/dev/xvdb", "size": 1, **data},
     ]
-    return stage.emulator.seed([{"name": name, "tags": {"app": name}, "volumes": volumes}])[0]
+    image = {"name": name, "tags": {"app": name}, "volumes": volumes, **values}
+    return stage.emulator.seed([image])[0]
 
 
 def stored_image(stage: Stage) -> str:

@@ -13,7 +13,13 @@ import pytest
 from tests.tools import surroundings
 from tests.tools.environments import TOOLS, ensure
 
-MODULES = ("ec2_ami_restore", "ec2_ami_store", "ec2_ami_store_info", "s3_bucket_baseline")
+MODULES = (
+    "ec2_ami_restore",
+    "ec2_ami_store",
+    "ec2_ami_store_info",
+    "ec2_ami_usage_info",
+    "s3_bucket_baseline",
+)
 
 
 @pytest.fixture(scope="module")
