@@ -33,6 +33,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     explain,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import Useful
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
 # Within so many seconds, one throttled answer is as good as many.
@@ -40,10 +41,11 @@ SAME_CONGESTION = 1.0
 
 
 class Pace:
-    """How many parts move at a time: fewer once a server throttles, then slowly more again."""
+    """How many parts move at a time: as many as are of use, fewer once a server throttles."""
 
     def __init__(self, most: int, clock: Clock) -> None:
-        self._most = self._limit = most
+        self._most = self._allowed = most
+        self._useful = Useful(most)
         self._clock = clock
         self._moving = 0
         self._in_a_row = 0
@@ -52,16 +54,24 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        return self._limit
+        return min(self._allowed, self._useful.number)
+
+    def begin(self) -> None:
+        """Forget how long parts took, since those of another object or task take another time."""
+        with self._changed:
+            self._useful = Useful(self._most)
 
     @contextlib.contextmanager
     def slot(self) -> t.Iterator[None]:
         """Wait for one's turn to move a part."""
         with self._changed:
-            self._changed.wait_for(lambda: self._moving < self._limit)
+            self._changed.wait_for(lambda: self._moving < self.limit)
             self._moving += 1
+        began = self._clock.now()
         try:
             yield
+            with self._changed:
+                self._useful.learn(self._clock.now() - began)
         finally:
             with self._changed:
                 self._moving -= 1
@@ -72,7 +82,7 @@ class Pace:
         with self._changed:
             now = self._clock.now()
             if now - self._slowed_at >= SAME_CONGESTION:
-                self._limit = max(1, self._limit // 2)
+                self._allowed = max(1, self.limit // 2)
                 self._slowed_at = now
             self._in_a_row = 0
 
@@ -80,8 +90,8 @@ class Pace:
         """Count a part that went well."""
         with self._changed:
             self._in_a_row += 1
-            if self._in_a_row >= self._limit:
-                self._limit = min(self._most, self._limit + 1)
+            if self._in_a_row >= self.limit:
+                self._allowed = min(self._most, self._allowed + 1)
                 self._in_a_row = 0
                 self._changed.notify_all()
 
@@ -135,6 +145,7 @@ def for_each(
                 failures.append(error)
                 halt.set()
 
+    pace.begin()
     threads = [
         threading.Thread(target=drain, name=f"part-{number}", daemon=True)
         for number in range(min(workers, len(parts)))

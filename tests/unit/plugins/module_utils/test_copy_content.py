@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     md5s_of,
     sha256_of,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace
+from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace, for_each
 from tests.unit.cloud import VirtualClock
 
 
@@ -103,6 +104,8 @@ def test_memory_is_free_again_whatever_was_let_go_early() -> None:
 def test_pace_halves_once_per_congestion_and_recovers() -> None:
     clock = VirtualClock()
     pace = Pace(16, clock)
+    _move(pace, clock, 16)
+    assert pace.limit == 16
     pace.slow_down()
     pace.slow_down()
     assert pace.limit == 8
@@ -115,6 +118,47 @@ def test_pace_halves_once_per_congestion_and_recovers() -> None:
     for _turn in range(1000):
         pace.speed_up()
     assert pace.limit == 16
+
+
+def _move(pace: Pace, clock: VirtualClock, parts: int, seconds: float = 1.0) -> None:
+    for _part in range(parts):
+        with pace.slot():
+            clock.time += seconds
+
+
+def test_pace_grows_while_parts_take_no_longer() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    assert pace.limit == 12
+    _move(pace, clock, 200)
+    assert pace.limit == 64
+    _move(pace, clock, 100, seconds=5.0)
+    assert pace.limit < 48
+
+
+def test_pace_learns_anew_for_each_object() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    _move(pace, clock, 200)
+    for_each([], lambda _part: None, 8, pace, threading.Event(), lambda: None)
+    assert pace.limit == 12
+
+
+def test_pace_learns_nothing_of_a_part_that_failed() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    for _part in range(100):
+        with contextlib.suppress(ZeroDivisionError), pace.slot():
+            raise ZeroDivisionError
+    assert pace.limit == 12
+
+
+def test_congestion_counts_from_what_moves_and_outlasts_the_object() -> None:
+    pace = Pace(64, VirtualClock())
+    pace.slow_down()
+    assert pace.limit == 6
+    pace.begin()
+    assert pace.limit == 6
 
 
 def test_pace_never_stops() -> None:
