@@ -96,9 +96,9 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with 12, and more move as long
-        as a part takes no longer for it. Fewer do once a server asks to slow down, and where more
-        would not fit into O(memory).
+      - How many parts may move at a time, 1 to 256. Each object begins with 12, and more move as
+        long as a part takes no longer for it. Fewer do once a server asks to slow down, and where
+        more would not fit into O(memory).
       - Each part is read and sent over one connection at a time. Where the network gives each
         connection its share, as between partitions, more parts at a time are faster.
     type: int
