@@ -53,6 +53,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
     DEFAULT_PART,
     LARGEST_COPY_OBJECT,
+    SMALLEST_PART,
     Layout,
     Part,
     lay_out,
@@ -405,12 +406,16 @@ class Copier:
 
     def _plan(self, job: Job) -> None:
         """Find out how the object is to be cut and what is there of it already."""
-        job.source = look_closely(self.source, job.source)
-        size = job.source.size
+        key, size = job.entry.key, job.source.size
+        closely, begun = together(
+            lambda: look_closely(self.source, job.source),
+            lambda: _copy_uploads.begun(self.destination, key) if size > SMALLEST_PART else [],
+        )
+        job.source = closely()
         job.layout = lay_out(size, job.source.part_size, self.options.part_size)
-        if size and job.layout.count > 1:
-            job.unfinished = _copy_uploads.find(
-                self.destination, job.entry.key, job.digest, job.layout
+        if job.layout.count > 1:
+            job.unfinished = _copy_uploads.sort_out(
+                self.destination, key, begun(), job.digest, job.layout
             )
 
     def _source_changed(self, job: Job) -> SourceChangedError:

@@ -8,6 +8,7 @@ twice, and what becomes of every fault.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -830,6 +831,31 @@ def test_a_destination_that_cannot_tell_tags_is_left_alone(relay: Relay) -> None
     relay.s3.always["GetObjectTagging"] = refuse
     entry = relay.copy()
     assert (entry.state, entry.changed) == (State.PRESENT, False)
+
+
+def test_source_and_unfinished_uploads_are_looked_at_at_the_same_time(relay: Relay) -> None:
+    relay.store()
+    both = threading.Barrier(2, timeout=30)
+    met: list[str] = []
+
+    def meet(name: str) -> Callable[[Any], None]:
+        def wait(params: Any) -> None:
+            if name != "HeadObject" or params.get("PartNumber") == 1:
+                both.wait()
+                met.append(name)
+
+        return wait
+
+    relay.s3.always["HeadObject"] = meet("HeadObject")
+    relay.s3.always["ListMultipartUploads"] = meet("ListMultipartUploads")
+    assert relay.copy().state is State.COPIED
+    assert sorted(met) == ["HeadObject", "ListMultipartUploads"]
+
+
+def test_unfinished_uploads_are_not_asked_for_where_there_can_be_none(relay: Relay) -> None:
+    relay.store(BODY[:PART])
+    assert relay.copy().state is State.COPIED
+    assert not relay.s3.cloud.params("ListMultipartUploads")
 
 
 def test_a_server_that_finds_no_uploads_to_list(relay: Relay) -> None:
