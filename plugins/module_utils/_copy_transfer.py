@@ -10,12 +10,17 @@ import contextlib
 import threading
 import typing as t
 from dataclasses import dataclass, field
+from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     error_code,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import (
+    Chunks,
+    Content,
+    Memory,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
@@ -32,9 +37,13 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     SourceChangedError,
     explain,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import Stretches
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import Useful
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+
+_Taker = t.TypeVar("_Taker", bound=Chunks)
 
 # Within so many seconds, one throttled answer is as good as many.
 SAME_CONGESTION = 1.0
@@ -170,16 +179,30 @@ class Streaming:
     memory: Memory
     md5_step: int = 0
     """The size of the source's parts where their MD5 sums are wanted, else 0."""
+    stretches: Stretches = field(default_factory=Stretches)
 
     def read(self, part: Part, whole_md5: bool = False) -> Content:
         """Return a part of the source, pinned and of exactly its length."""
 
         def read_once() -> Content:
-            content = fetch(self.source, self.seen, part, Content(self.md5_step, whole_md5))
+            content = self._fetch(part, Content(self.md5_step, whole_md5))
             self.counts.add(read=len(content))
             return content
 
         return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+
+    def _fetch(self, part: Part, content: Content) -> Content:
+        """Read a part once, over several connections where one is slow."""
+        pieces = self.stretches.of(part)
+        began = self.source.clock.now()
+        if len(pieces) == 1:
+            fetch(self.source, self.seen, part, content)
+        else:
+            reads = [partial(fetch, self.source, self.seen, piece, Chunks()) for piece in pieces]
+            for read in together(*reads):
+                content.take_in(read())
+        self.stretches.learn(pieces[0].size, self.source.clock.now() - began)
+        return content
 
     def sum_up(self, part: Part) -> str:
         """Return the checksum of a part of the source, read anew."""
@@ -239,7 +262,7 @@ def refuse_other(
     )
 
 
-def fetch(side: Side, seen: Seen, part: Part, content: Content) -> Content:
+def fetch(side: Side, seen: Seen, part: Part, content: _Taker) -> _Taker:
     """Read a stretch of an object once.
 
     :raises SourceChangedError: it is not the object that was seen.

@@ -99,8 +99,9 @@ options:
       - How many parts may move at a time, 1 to 256. Each object begins with 12, and more move as
         long as a part takes no longer for it. Fewer do once a server asks to slow down, and where
         more would not fit into O(memory).
-      - Each part is read and sent over one connection at a time. Where the network gives each
-        connection its share, as between partitions, more parts at a time are faster.
+      - Each part is read, over up to four connections where one is slow, and then sent over one.
+        Where the network gives each connection its share, as between partitions, more parts at a
+        time are faster.
     type: int
     default: 64
   memory:

@@ -19,7 +19,17 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import C
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
 from tests.unit.cloud import NOON, Refusal
-from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay, failing, passing
+from tests.unit.relay import (
+    BODY,
+    KEY,
+    MANIFEST_KEY,
+    MIB,
+    PART,
+    RECORD_KEY,
+    Relay,
+    failing,
+    passing,
+)
 from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
@@ -831,6 +841,43 @@ def test_a_destination_that_cannot_tell_tags_is_left_alone(relay: Relay) -> None
     relay.s3.always["GetObjectTagging"] = refuse
     entry = relay.copy()
     assert (entry.state, entry.changed) == (State.PRESENT, False)
+
+
+def test_slow_parts_are_read_over_several_connections(relay: Relay) -> None:
+    body = b"".join(bytes([number]) * MIB for number in range(4 * 5)) + b"the end"
+    relay.store(body)
+
+    def dawdle(params: Any) -> None:
+        if params["Bucket"] == SOURCE_BUCKET and params["Key"] == KEY:
+            relay.clock.time += 5
+
+    relay.s3.always["GetObject"] = dawdle
+    entry = relay.copy()
+    assert (entry.state, entry.parts) == (State.COPIED, 5)
+    assert relay.s3.get(KEY).body == body
+    ranges = [params.get("Range") for params in relay.s3.cloud.params("GetObject")]
+    assert f"bytes=0-{PART - 1}" in ranges
+    quarter = PART // 4
+    assert {
+        f"bytes={PART + place * quarter}-{PART + (place + 1) * quarter - 1}" for place in range(4)
+    } <= set(ranges)
+
+
+@pytest.mark.parametrize("damage", [Refusal("PreconditionFailed", status=412), FORBIDDEN])
+def test_a_stretch_that_cannot_be_read_ends_the_copy(relay: Relay, damage: Refusal) -> None:
+    relay.store()
+    bad = f"bytes={PART + PART // 4}-{PART + PART // 2 - 1}"
+
+    def dawdle(params: Any) -> None:
+        relay.clock.time += 5
+        if params.get("Range") == bad:
+            raise damage
+
+    relay.s3.always["GetObject"] = dawdle
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert damage.code in entry.reason or "overwritten" in entry.reason
+    assert not relay.s3.has(KEY)
 
 
 def test_source_and_unfinished_uploads_are_looked_at_at_the_same_time(relay: Relay) -> None:
