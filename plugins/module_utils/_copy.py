@@ -83,6 +83,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
+    SERVER_SIDE_AT_FIRST,
     Pace,
     ServerSide,
     Streaming,
@@ -655,7 +656,8 @@ class Copier:
 
     # In parts
 
-    def _streaming(self, job: Job, md5_step: int = 0) -> Streaming:
+    def _streaming(self, job: Job) -> Streaming:
+        self._pace.begin()
         return Streaming(
             self.source,
             self.destination,
@@ -663,13 +665,17 @@ class Copier:
             job.entry.key,
             job.entry.counts,
             self.memory,
-            md5_step,
+            foresee=self._pace.foresee,
         )
 
     def _copy_in_parts(self, job: Job) -> None:
-        upload = self._upload(job)
-        stream = self._streaming(job, self._md5_step(job, upload))
-        self._send_parts(job, upload, stream.send)
+        stream = self._streaming(job)
+        with contextlib.closing(stream.ahead):
+            if job.unfinished.fitting is None:
+                stream.read_ahead(job.layout.parts, self._pace.limit)
+            upload = self._upload(job)
+            stream = replace(stream, md5_step=self._md5_step(job, upload))
+            self._send_parts(job, upload, stream.send)
 
     def _upload(self, job: Job) -> Upload:
         """Return the upload to go on with, a new one where there is none."""
@@ -1075,6 +1081,7 @@ class Copier:
             if self._fits_one_request(job):
                 self._copy_whole(job, server)
             else:
+                self._pace.begin(SERVER_SIDE_AT_FIRST)
                 self._send_parts(job, self._upload(job), server.send)
         except CopyError as error:
             if self.options.method == SERVER_SIDE or not _refused(error):

@@ -21,7 +21,7 @@ class Memory:
     """How many bytes of parts may be held at a time; a single part is always let in."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._held = 0
         self._changed = threading.Condition()
         self.most_held = 0
@@ -34,7 +34,7 @@ class Memory:
         """
         left = size
         with self._changed:
-            self._changed.wait_for(lambda: not self._held or self._held + size <= self._limit)
+            self._changed.wait_for(lambda: not self._held or self._held + size <= self.limit)
             self._held += size
             self.most_held = max(self.most_held, self._held)
 
@@ -93,16 +93,30 @@ class Content(Chunks):
         self._whole = hashlib.md5(usedforsecurity=False) if whole_md5 else None
         self._stretches = _Stretches(md5_step) if md5_step else None
         self._leaving = 0
+        self.on_came: t.Callable[[int], None] = lambda _count: None
+        """Is told of bytes as they come."""
         self.on_left: t.Callable[[int], None] = lambda _count: None
         """Is told how many bytes need not be held any longer."""
 
+    def add_sums(self, md5_step: int, whole_md5: bool) -> None:
+        """Make these sums as well, as long as nothing was handed out."""
+        if whole_md5:
+            self._whole = hashlib.md5(usedforsecurity=False)
+        self._stretches = _Stretches(md5_step) if md5_step else None
+        for chunk in self._chunks:
+            self._sum_md5(chunk)
+
     def _add(self, chunk: bytes) -> None:
         self._sha256.update(chunk)
+        self._sum_md5(chunk)
+        super()._add(chunk)
+        self.on_came(len(chunk))
+
+    def _sum_md5(self, chunk: bytes) -> None:
         if self._whole:
             self._whole.update(chunk)
         if self._stretches:
             self._stretches.update(chunk)
-        super()._add(chunk)
 
     def read(self, size: int = -1) -> bytes:
         """Return the next chunk, whole, since it goes into a socket anyway."""

@@ -96,9 +96,9 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with 12, and more move as
-        long as a part takes no longer for it. Fewer do once a server asks to slow down, and where
-        more would not fit into O(memory).
+      - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
+        its first bytes come slowly, and more move as long as more of them are faster. Fewer do once
+        a server asks to slow down, and where more would not fit into O(memory).
       - Each part is read, over up to four connections where one is slow, and then sent over one.
         Where the network gives each connection its share, as between partitions, more parts at a
         time are faster.
