@@ -301,6 +301,11 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
         return UploadGoneError, UPLOAD_GONE
     if code == "InvalidObjectState":
         return CopyError, thaw_advice(side, key)
+    if code == "400":
+        return (
+            CopyError,
+            f"Renew the credentials of the {side.name}: {_credentials(side)}. {GOES_ON}",
+        )
     if "kms" in words.lower():
         return CopyError, f"{KMS_RIGHTS} {GOES_ON}"
     if code in FORBIDDEN_CODES:

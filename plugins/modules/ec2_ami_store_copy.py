@@ -73,7 +73,7 @@ options:
   tags:
     description:
       - Tags of the copies, over those that the sources have, which come along.
-      - A copy that is there already gets those that it lacks. None are removed.
+      - A copy that is there already gets those that it lacks, and their values. None are removed.
     type: dict
     aliases: [resource_tags]
   storage_class:
