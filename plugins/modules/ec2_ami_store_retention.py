@@ -89,7 +89,8 @@ notes:
   - What S3 holds by a retention period or a legal hold stays as it is, as far as the caller may see
     it, which takes C(s3:GetObjectRetention) and C(s3:GetObjectLegalHold). Without them a delete
     marker hides it, which S3 allows; the version stays.
-  - The AMIs themselves are not touched.
+  - The AMIs themselves are not touched. What is deleted comes back when
+    M(amistore.aws.ec2_ami_store) is told to store the AMI again.
 seealso:
   - module: amistore.aws.ec2_ami_store
     description: Deletes the stored images of given AMIs, with C(state=absent).

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import email.utils
-import json
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ansible_collections.amistore.aws.plugins.module_utils._evidence import Evidence
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_store_retention
 from tests.unit.cloud import (
     ACCOUNT,
@@ -28,99 +25,15 @@ from tests.unit.cloud import (
     forbidden_head,
 )
 from tests.unit.module_runner import Result, Runner
+from tests.unit.vault import DAY, Vault, image_id, key_of
 
 MODULE = ec2_ami_store_retention
-DAY = timedelta(days=1)
 DATED = r"^(.+)-[0-9]+$"
 OTHER_ACCOUNT = "444455556666"
 
 
-def image_id(number: int) -> str:
-    return f"ami-{number:08x}"
-
-
-def key_of(number: int, folder: str = "dr") -> str:
-    return f"{folder}/{image_id(number)}.bin" if folder else f"{image_id(number)}.bin"
-
-
-@dataclass
-class Vault:
-    """A bucket with stored images, each as many days old as its number says."""
-
-    cloud: Cloud
-
-    def add(self, number: int, name: str = "web", folder: str = "dr", **details: Any) -> str:
-        """Store an AMI, which stays; with its manifest, unless `manifest` is another content."""
-        key, body = key_of(number, folder), f"image {number}".encode()
-        if details.get("original", True):
-            self.cloud.add_image(image_id(number), name)
-        thing = Thing(body, modified=details.get("modified", NOON - number * DAY))
-        thing.head = details.get("head", {})
-        self.cloud.objects[key] = thing
-        manifest = details.get("manifest", self.manifest(number, name, folder, **details))
-        if manifest is not None:
-            self.beside(key, ".json", manifest, thing.modified)
-        return key
-
-    def manifest(self, number: int, name: str, folder: str = "dr", **details: Any) -> bytes:
-        image = {
-            "ImageId": image_id(number),
-            "Name": name,
-            "OwnerId": ACCOUNT,
-            "Tags": [{"Key": "service", "Value": name}],
-            **details.get("image", {}),
-        }
-        document = {
-            "format_version": 1,
-            "region": REGION,
-            "object_key": key_of(number, folder),
-            "image": image,
-            "stored_image": {
-                "etag": Thing(f"image {number}".encode()).etag,
-                "size": 7,
-                "task_start_time": (NOON - number * DAY).isoformat(),
-            },
-            **details.get("document", {}),
-        }
-        return json.dumps(document).encode()
-
-    def beside(self, key: str, ending: str, content: bytes, modified: datetime = NOON) -> str:
-        other = key.removesuffix(".bin") + ending
-        self.cloud.objects[other] = Thing(content, modified=modified)
-        return other
-
-    def verify(self, key: str, **details: Any) -> str:
-        evidence = Evidence(
-            bucket=BUCKET,
-            object_key=details.get("object_key", key),
-            etag=details.get("etag", self.cloud.objects[key].etag),
-            version_id=None,
-            image_id=image_id(0xABC),
-            account_id=ACCOUNT,
-            region=REGION,
-            restored_at=NOON,
-            verified_at=NOON,
-            collection_version="1.1.0",
-        )
-        return self.beside(key, ".verified.json", evidence.dump())
-
-    def record(self, key: str) -> str:
-        return self.beside(key, ".copy.json", b'{"copy": {}, "object_key": "x"}')
-
-    @property
-    def deleted(self) -> list[str]:
-        return [call["Key"] for call in self.cloud.params("DeleteObject")]
-
-
 @pytest.fixture
 def vault(cloud: Cloud) -> Vault:
-    usual = cloud.usual("ListObjectsV2")
-
-    def dated(params: dict[str, Any]) -> dict[str, Any]:
-        headers = {"date": email.utils.format_datetime(NOON)}
-        return usual(params) | {"ResponseMetadata": {"HTTPHeaders": headers}}
-
-    cloud.replies["ListObjectsV2"] = dated
     return Vault(cloud)
 
 
@@ -579,6 +492,52 @@ def test_a_run_that_was_killed_is_finished_by_the_next(
     del vault.cloud.replies["DeleteObject"]
     assert not run(**options).failed
     assert not [key for key in vault.cloud.objects if image_id(1) not in key]
+    assert not run(**options)["changed"]
+
+
+def fill(vault: Vault) -> None:
+    """Two families, one of them verified in its middle, and what nobody knows enough about."""
+    for number in (1, 2, 3, 4):
+        vault.record(vault.add(number))
+    vault.verify(key_of(3))
+    vault.verify(key_of(4))
+    vault.add(5, "db")
+    vault.add(6, "db")
+    vault.add(7, "db", manifest=b"no json")
+
+
+class Killed(BaseException):
+    """The end of a process in the middle of its work."""
+
+
+CALLS = 46
+"""How many calls a whole run makes on that."""
+
+
+@pytest.mark.parametrize("calls", range(CALLS + 1))
+def test_a_kill_at_any_call_is_made_good_by_the_next_run(
+    calls: int, run: Runner, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"bucket": BUCKET, "prefix": "dr", "keep_newest": 1}
+    fill(vault)
+    answer, left = vault.cloud.answer, iter(range(calls))
+
+    def killed(operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        if next(left, None) is None:
+            raise Killed
+        return answer(operation, params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault.cloud, "answer", killed)
+        with contextlib.suppress(Killed):
+            run(**options)
+            assert calls == CALLS
+    kept = {key_of(number) for number in (1, 3, 5, 7)}
+    assert kept <= set(vault.cloud.objects)
+    assert not run(**options).failed
+    left_over = {key for key in vault.cloud.objects if key.endswith(".bin")}
+    assert left_over == kept
+    assert len(vault.cloud.objects) == 2 * 4 + 2 + 1
     assert not run(**options)["changed"]
 
 
