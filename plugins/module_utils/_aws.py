@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import functools
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 NO_ANSWER: tuple[type[Exception], ...] = ()
@@ -175,6 +177,18 @@ def send_once(description: str, call: t.Callable[..., _Result], **params: t.Any)
     """
     with _trying_to(description):
         return call(**params)
+
+
+def answered_at(answer: t.Mapping[str, t.Any]) -> datetime | None:
+    """Return when AWS answered, by its own clock: that of this machine may be wrong."""
+    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        moment = email.utils.parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError):
+        return None
+    if moment is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment
 
 
 def error_code(error: BaseException | None) -> str:

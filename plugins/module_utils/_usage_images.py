@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import email.utils
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import describe_image_attribute
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import call_aws
+from ansible_collections.amistore.aws.plugins.module_utils._aws import answered_at, call_aws
 from ansible_collections.amistore.aws.plugins.module_utils._images import (
     FAILED_STATES,
     MAX_FILTER_VALUES,
@@ -117,7 +116,7 @@ def _describe(
         }
         while True:
             page = call_aws("describe the AMIs", client.describe_images, **params)
-            sight.time = sight.time or _date_of(page)
+            sight.time = sight.time or answered_at(page)
             found.update((item["ImageId"], Image.from_aws(item)) for item in page["Images"])
             if not page.get("NextToken"):
                 break
@@ -133,15 +132,6 @@ def _filter_sets(choice: Choice) -> t.Iterator[list[Filter]]:
     for start in range(0, len(choice.image_ids), MAX_FILTER_VALUES):
         chunk = list(choice.image_ids[start : start + MAX_FILTER_VALUES])
         yield [{"Name": "image-id", "Values": chunk}, *choice.filters]
-
-
-def _date_of(answer: t.Mapping[str, t.Any]) -> datetime | None:
-    """Return when AWS answered, by its own clock: that of this machine may be wrong."""
-    text = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    try:
-        return email.utils.parsedate_to_datetime(text) if text else None
-    except (TypeError, ValueError):
-        return None
 
 
 def read_time(text: t.Any) -> datetime | None:
