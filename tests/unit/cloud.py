@@ -145,6 +145,8 @@ class Cloud:
                 "Ebs": {
                     "SnapshotId": self.add_snapshot(size, **details.get("snapshot", {})),
                     "VolumeSize": size,
+                    "VolumeType": "gp3",
+                    "DeleteOnTermination": True,
                     "Encrypted": bool(details.get("encrypted")),
                 },
             }
@@ -155,6 +157,9 @@ class Cloud:
             "Name": name,
             "OwnerId": details.get("owner", ACCOUNT),
             "State": details.get("state", "available"),
+            "CreationDate": f"{NOON:%Y-%m-%dT%H:%M:%S.000Z}",
+            "Architecture": "x86_64",
+            "RootDeviceName": "/dev/xvda",
             "RootDeviceType": details.get("root", "ebs"),
             "VirtualizationType": details.get("virtualization", "hvm"),
             "Tags": to_list(details.get("tags", {})),
