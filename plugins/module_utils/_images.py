@@ -203,14 +203,16 @@ def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | N
 
 
 def uefi_digest(client: t.Any, image_id: str) -> str | None:
-    """Return the SHA-256 of an AMI's UEFI variable store as AWS gives it, None where it has none,
-    and to those who do not own it.
+    """Return the SHA-256 of an AMI's UEFI variable store as AWS gives it, "" where it has none,
+    None to those who do not own the AMI.
 
     :raises AnsibleAWSError: also when the caller lacks the right to ask.
     """
     answer = _attribute(client, image_id, "uefiData")
+    if not answer:
+        return None
     data = (answer.get("UefiData") or {}).get("Value")
-    return hashlib.sha256(str(data).encode()).hexdigest() if data else None
+    return hashlib.sha256(str(data).encode()).hexdigest() if data else ""
 
 
 def _attribute(client: t.Any, image_id: str, name: str) -> t.Mapping[str, t.Any]:

@@ -85,8 +85,11 @@ class Manifest:
 
     @property
     def uefi_digest(self) -> str | None:
-        """The SHA-256 of the UEFI variable store as AWS gave it, None where it is not known."""
-        return _text(self.document.get("uefi_data_sha256"))
+        """The SHA-256 of the UEFI variable store as AWS gave it, "" where the AMI had none, None
+        where that is not known.
+        """
+        digest = self.document.get("uefi_data_sha256")
+        return digest if isinstance(digest, str) else None
 
     @property
     def _image(self) -> t.Mapping[str, t.Any]:
@@ -125,7 +128,7 @@ def build(
     :param image: as DescribeImages gave it.
     :param snapshots: as DescribeSnapshots gave them; those that could not be read are left out.
     :param launch_permissions: None where they could not be read.
-    :param uefi_digest: None where the AMI has no UEFI data, or it could not be read.
+    :param uefi_digest: None where the AMI does not boot by UEFI, or that could not be read.
     """
     return Manifest(
         {

@@ -123,7 +123,9 @@ class Aftercare:
         return "it is not available yet"
 
     def _uefi_digest(self, image: Image, manifest: Manifest) -> str | None:
-        if not (image.boots_by_uefi and manifest.uefi_digest):
+        if not image.boots_by_uefi:
+            return ""
+        if manifest.uefi_digest is None:
             return None
         try:
             return _images.uefi_digest(self.ec2, image.image_id)
@@ -178,15 +180,19 @@ class Aftercare:
         )
         try:
             there = self._evidence_there(entry)
-            if there is None or there.etag != etag or there.restored_at < restored.created:
-                with entry.changing():
-                    there = _evidence.write_evidence(
-                        self.bucket, entry.object_key, etag, restored, self.options.check_mode
-                    )
+            if there and there.etag == etag and there.restored_at >= restored.created:
+                entry.recorded = Recorded(key, there.verified_at)
+                return
+            with entry.changing():
+                new = _evidence.write_evidence(
+                    self.bucket, entry.object_key, etag, restored, self.options.check_mode
+                )
         except AnsibleAWSError as error:
             entry.recorded = Recorded(key, reason=error_text(error))
             raise
-        entry.recorded = Recorded(key, there.verified_at)
+        entry.recorded = Recorded(key, new.verified_at)
+        if self.options.check_mode:
+            entry.recorded = Recorded(key, reason="it would be written; check mode writes nothing")
 
     def _evidence_there(self, entry: RestoreEntry) -> Evidence | None:
         """Return what is written already.

@@ -121,6 +121,7 @@ class Restoration:
     purged: bool = False
     """Whether tags that the task does not ask for were to go."""
     uefi_digest: str | None = None
+    """ "" where it has no UEFI data, None where that is not known."""
 
 
 def not_compared(reason: str) -> Verification:
@@ -288,8 +289,13 @@ def _own_tags(stored: Facts) -> dict[str, str]:
 
 
 def _compare_uefi(manifest: Manifest, stored: Facts, restored: Restoration) -> t.Iterator[Finding]:
-    if stored.get("BootMode") in UEFI_BOOT_MODES:
-        yield from _where_both_tell("uefi_data", manifest.uefi_digest, restored.uefi_digest)
+    if stored.get("BootMode") not in UEFI_BOOT_MODES:
+        return
+    was, now = manifest.uefi_digest, restored.uefi_digest
+    if was is None or now is None:
+        yield Unknown("uefi_data")
+    else:
+        yield from _compare_value("uefi_data", was, now)
 
 
 def _facts(value: t.Any) -> Facts:
