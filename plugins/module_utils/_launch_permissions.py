@@ -100,7 +100,7 @@ def choose(stored: t.Iterable[Permission], allowed: t.Collection[tuple[str, str]
     left_out: dict[str, None] = {}
     for permission in stored:
         pairs = [(str(kind), value) for kind, value in permission.items()]
-        if len(pairs) == 1 and pairs[0] in allowed:
+        if len(pairs) == 1 and isinstance(pairs[0][1], str) and pairs[0] in allowed:
             wanted[pairs[0][1]] = dict(pairs)
         else:
             left_out[", ".join(str(value) for _kind, value in pairs) or "nobody"] = None

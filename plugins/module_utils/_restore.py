@@ -56,8 +56,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._stored_images import
     StoredObject,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._verification import (
+    NOT_YET,
     Verification,
-    not_compared,
 )
 
 LOCATION_TAG = f"{PROOF_TAG_PREFIX}stored-image"
@@ -182,7 +182,7 @@ class RestoreEntry(Entry):
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     tag_changes: dict[str, tuple[dict[str, str], dict[str, str]]] = field(default_factory=dict)
     """Tags before and after, by AMI or snapshot id."""
-    verification: Verification = not_compared("the run ended before")
+    verification: Verification = NOT_YET
     recorded: Recorded | None = None
     """The evidence of this restore; None where the task asks for none."""
     sharing: Sharing | None = None

@@ -9,10 +9,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
-    boto3_tag_list_to_ansible_dict,
-)
-
 from ansible_collections.amistore.aws.plugins.module_utils._images import UEFI_BOOT_MODES
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import PROOF_TAG_PREFIX
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest
@@ -126,6 +122,9 @@ class Restoration:
 
 def not_compared(reason: str) -> Verification:
     return Verification(None, reason=reason)
+
+
+NOT_YET = not_compared("the run ended before")
 
 
 def compare(manifest: Manifest, restored: Restoration) -> Verification:
@@ -278,13 +277,17 @@ def _compare_tags(stored: Facts | None, restored: Restoration) -> t.Iterator[Fin
 def _own_tags(stored: Facts) -> dict[str, str]:
     """Return the tags that the AMI had and that a restore brings back."""
     tags = stored.get("Tags")
-    pairs = [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
-    whole = [tag for tag in pairs if {"Key", "Value"} <= tag.keys()]
-    own: dict[str, str] = boto3_tag_list_to_ansible_dict(whole)
+    pairs = [
+        (tag.get("Key"), tag.get("Value"))
+        for tag in (tags if isinstance(tags, list) else [])
+        if isinstance(tag, dict)
+    ]
     return {
         key: value
-        for key, value in own.items()
-        if not key.startswith((AWS_TAG_PREFIX, PROOF_TAG_PREFIX))
+        for key, value in pairs
+        if isinstance(key, str)
+        and isinstance(value, str)
+        and not key.startswith((AWS_TAG_PREFIX, PROOF_TAG_PREFIX))
     }
 
 

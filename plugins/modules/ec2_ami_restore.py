@@ -116,8 +116,8 @@ options:
     version_added: 1.1.0
   verify:
     description:
-      - Every AMI that is available at the end is compared with the manifest of its stored image; the
-        result is returned as C(verification).
+      - Every AMI that is available at the end is compared with the manifest of its stored image;
+        the result is returned as C(verification).
       - With V(report), differences are warned of. With V(strict), a difference is an error of that
         AMI, as is a comparison that was not possible, after everything else is done. The AMI stays
         for inspection.
