@@ -50,7 +50,7 @@ def store(stage: Stage) -> Iterator[Outcome]:
 
 
 def restore(stage: Stage) -> Iterator[Outcome]:
-    """Restore once in vain and once well, share and record that, change the tags, look at it all."""
+    """Restore in vain, then well, share and record that, change the tags, look at it all."""
     image_id = stored_image(stage, shared_with=[FRIEND])
     stage.client("ec2").deregister_image(ImageId=image_id)
     key = f"{PREFIX}/{image_id}.bin"

@@ -167,9 +167,7 @@ def test_anything_else_is_kept_out(case: Case, rendered: Rendered) -> None:
 
 
 @pytest.mark.parametrize("setting", ["surveyed", "cn-north-1"])
-def test_without_evidence_a_restore_only_reads_the_bucket(
-    setting: str, rendered: Rendered
-) -> None:
+def test_without_evidence_a_restore_only_reads_the_bucket(setting: str, rendered: Rendered) -> None:
     statements = rendered[setting]["restore"]["Statement"]
     actions = {
         action

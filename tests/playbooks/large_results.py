@@ -20,9 +20,15 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
     _restore,
     _store,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._evidence import Recorded
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
+from ansible_collections.amistore.aws.plugins.module_utils._launch_permissions import Sharing
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
+from ansible_collections.amistore.aws.plugins.module_utils._verification import (
+    Difference,
+    Verification,
+)
 
 NOW = datetime(2026, 5, 1, 3, 12, 45, tzinfo=UTC)
 BUCKET = "b" * 63
@@ -30,6 +36,16 @@ BUCKET = "b" * 63
 PREFIX = "p" * (256 - len(BUCKET) - len("//ami-0123456789abcdef0.bin"))
 REASON = "AWS refused it for a reason of some length. " * 4
 DISKS = 5
+# A few that differ in a few ways, each shared with a few.
+DIFFERENT = Verification(
+    False,
+    (
+        Difference("boot_mode", "legacy-bios", "uefi-preferred"),
+        Difference("tags.a-tag-of-some-length", "v" * 40, None),
+    ),
+    ("uefi_data",),
+)
+SHARED = Sharing(("222222222222", "333333333333"), ("444444444444", "all"))
 
 
 def image_id(number: int) -> str:
@@ -107,6 +123,9 @@ def restore_results(count: int) -> Any:
             name="n" * 128,
             image_id=image_id(number),
             image=image(number),
+            verification=DIFFERENT,
+            recorded=Recorded(key(number), reason=DIFFERENT.problem),
+            sharing=SHARED,
         )
         for number in range(count)
     ]
