@@ -84,14 +84,12 @@ class Unreadable:
 class Recorded:
     """What became of the evidence of one restore."""
 
-    object_key: str
     verified_at: datetime | None = None
     reason: str = ""
     """Why there is none of this restore."""
 
     def as_dict(self) -> dict[str, t.Any]:
         return {
-            "object_key": self.object_key,
             "verified_at": self.verified_at.isoformat() if self.verified_at else None,
             "reason": self.reason or None,
         }

@@ -22,7 +22,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._evidence import (
     Recorded,
     Restored,
     Unreadable,
-    evidence_key,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
@@ -49,6 +48,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._verification import 
     compare,
     not_compared,
 )
+
+SEE_REASON = "it failed, see state_reason"
 
 
 @dataclass
@@ -107,7 +108,6 @@ class Aftercare:
                 image=image.raw,
                 etag=_stored(entry).etag,
                 image_tags=tags_now(entry, image),
-                encrypted=image.encrypted,
                 named_by_manifest=entry.named_by_manifest,
                 asked_tags=entry.tags,
                 purged=self.options.purge_tags,
@@ -165,9 +165,8 @@ class Aftercare:
         """Write evidence of a restore that proved equal, unless it is there already."""
         if not self.options.record_evidence:
             return
-        key = evidence_key(entry.object_key)
         reason = self._why_nothing_proved(entry)
-        entry.recorded = Recorded(key, reason=reason)
+        entry.recorded = Recorded(reason=reason)
         if reason:
             if entry.phase is Phase.RUNNING:
                 self._foresee_evidence(entry)
@@ -181,18 +180,18 @@ class Aftercare:
         try:
             there = self._evidence_there(entry)
             if there and there.etag == etag and there.restored_at >= restored.created:
-                entry.recorded = Recorded(key, there.verified_at)
+                entry.recorded = Recorded(there.verified_at)
                 return
             with entry.changing():
                 new = _evidence.write_evidence(
                     self.bucket, entry.object_key, etag, restored, self.options.check_mode
                 )
         except AnsibleAWSError as error:
-            entry.recorded = Recorded(key, reason=error_text(error))
+            entry.recorded = Recorded(reason=error_text(error))
             raise
-        entry.recorded = Recorded(key, new.verified_at)
+        entry.recorded = Recorded(new.verified_at)
         if self.options.check_mode:
-            entry.recorded = Recorded(key, reason="it would be written; check mode writes nothing")
+            entry.recorded = Recorded(reason="it would be written; check mode writes nothing")
 
     def _evidence_there(self, entry: RestoreEntry) -> Evidence | None:
         """Return what is written already.
@@ -209,12 +208,12 @@ class Aftercare:
     def _why_nothing_proved(self, entry: RestoreEntry) -> str:
         verification = entry.verification
         if entry.phase is not Phase.DONE:
-            return verification.problem or "it is not restored without an error"
+            return verification.verdict or SEE_REASON
         if entry.adopted:
             return "the AMI carries no proof that it was restored from this object"
         if not verification.proven:
             unknown = f"not known, and so not compared: {', '.join(verification.unknown)}"
-            return verification.problem or unknown
+            return verification.verdict or unknown
         return ""
 
     def _foresee_evidence(self, entry: RestoreEntry) -> None:
@@ -260,7 +259,7 @@ class Aftercare:
     def _why_not_shared(self, entry: RestoreEntry) -> str:
         foreseen = self.options.check_mode and self.options.wait and entry.open
         if entry.phase is Phase.FAILED:
-            return "it is not restored without an error"
+            return SEE_REASON
         if entry.phase is not Phase.DONE and not foreseen:
             return self._why_not_there(entry)
         if entry.adopted:

@@ -73,7 +73,7 @@ class Verification:
     reason: str = ""
     """Why nothing was compared."""
     stored_encrypted: bool | None = None
-    restored_encrypted: bool | None = None
+    """Whether any disk was encrypted, as far as the manifest tells."""
 
     @property
     def proven(self) -> bool:
@@ -81,13 +81,17 @@ class Verification:
         return self.equal is True and not set(self.unknown) - NOT_COUNTING
 
     @property
+    def verdict(self) -> str:
+        """That it is not equal, in short; "" where nothing differs."""
+        if self.equal is None:
+            return "it was not compared with its manifest"
+        return "it differs from its manifest" if self.differences else ""
+
+    @property
     def problem(self) -> str:
         """What keeps it from being equal, "" where nothing does."""
-        if self.equal is None:
-            return f"it was not compared with its manifest: {self.reason}"
-        if self.differences:
-            return f"it differs from its manifest: {'; '.join(map(str, self.differences))}"
-        return ""
+        details = self.reason or "; ".join(map(str, self.differences))
+        return f"{self.verdict}: {details}" if self.verdict else ""
 
     def as_dict(self) -> dict[str, t.Any]:
         return {
@@ -98,7 +102,7 @@ class Verification:
             ],
             "unknown": list(self.unknown),
             "reason": self.reason or None,
-            "encryption": {"stored": self.stored_encrypted, "restored": self.restored_encrypted},
+            "stored_encrypted": self.stored_encrypted,
         }
 
 
@@ -111,7 +115,6 @@ class Restoration:
     etag: str
     """Of the object that it was restored from."""
     image_tags: t.Mapping[str, str] = field(default_factory=dict)
-    encrypted: bool | None = None
     named_by_manifest: bool = True
     asked_tags: t.Mapping[str, str] | None = None
     purged: bool = False
@@ -175,7 +178,6 @@ def compare(manifest: Manifest, restored: Restoration) -> Verification:
         differences=tuple(each for each in findings if isinstance(each, Difference)),
         unknown=tuple(each.field for each in findings if isinstance(each, Unknown)),
         stored_encrypted=manifest.has_encrypted_snapshot,
-        restored_encrypted=restored.encrypted,
     )
 
 

@@ -353,33 +353,19 @@ images:
           returned: always
           type: str
           sample: null
-        encryption:
+        stored_encrypted:
           description: >-
+            Whether any disk was encrypted when it was stored, V(null) where that is unknown.
             Encryption is that of the restoring account and never a difference.
           returned: always
-          type: dict
-          contains:
-            stored:
-              description: Whether any disk was encrypted, V(null) where that is unknown.
-              returned: always
-              type: bool
-              sample: true
-            restored:
-              description: Whether all disks are encrypted now, V(null) where AWS does not say.
-              returned: always
-              type: bool
-              sample: true
+          type: bool
+          sample: true
     evidence:
       description: >-
         The evidence that this object restores; V(null) without O(record_evidence).
       returned: always
       type: dict
       contains:
-        object_key:
-          description: The key that it has or would have.
-          returned: always
-          type: str
-          sample: dr/production/ami-0abcdef1234567890.verified.json
         verified_at:
           description: >-
             When this restore was verified, by AWS's clock; V(null) where there is no evidence.

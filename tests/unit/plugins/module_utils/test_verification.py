@@ -86,7 +86,6 @@ def restored(**changes: Any) -> Restoration:
         image=image | {"ImageId": "ami-0beef"},
         etag=ETAG,
         image_tags=TAGS | {"amistore:etag": ETAG},
-        encrypted=False,
         uefi_digest="u1",
     )
     return replace(whole, **changes)
@@ -124,7 +123,7 @@ def test_the_table_names_every_field() -> None:
 
 def test_what_came_back_as_it_was_is_equal() -> None:
     result = compare(manifest(), restored())
-    assert result == Verification(True, stored_encrypted=True, restored_encrypted=False)
+    assert result == Verification(True, stored_encrypted=True)
     assert result.proven
     assert result.problem == ""
 
@@ -352,9 +351,12 @@ def test_uefi_data_of_an_ami_that_does_not_boot_by_it_is_nothing_to_compare() ->
 
 
 def test_encryption_is_told_and_no_difference() -> None:
-    result = compare(manifest(), restored(encrypted=True))
-    assert result.equal
-    assert result.as_dict()["encryption"] == {"stored": True, "restored": True}
+    image = without(IMAGE)
+    for device in ("/dev/xvda", "/dev/sdb"):
+        image = disks(image, device, Encrypted=False)
+    for stored, expected in ((IMAGE, True), (image, False)):
+        result = compare(manifest(stored), restored())
+        assert (result.equal, result.as_dict()["stored_encrypted"]) == (True, expected)
 
 
 def test_everything_is_told() -> None:
@@ -368,7 +370,7 @@ def test_everything_is_told() -> None:
         ],
         "unknown": ["etag"],
         "reason": None,
-        "encryption": {"stored": True, "restored": False},
+        "stored_encrypted": True,
     }
     assert result.problem == (
         "it differs from its manifest: boot_mode is 'legacy-bios', was 'uefi';"

@@ -24,7 +24,7 @@ EQUAL = {
     "differences": [],
     "unknown": [],
     "reason": None,
-    "encryption": {"stored": False, "restored": False},
+    "stored_encrypted": False,
 }
 
 

@@ -196,12 +196,12 @@ def test_with_a_manifest_that_cannot_be_read_nothing_is_compared(world: World) -
 def test_what_is_not_waited_for_is_not_compared(world: World) -> None:
     result = world.restore(wait=False)
     assert result.image["state"] == "pending"
-    assert result.image["verification"] | {"encryption": None} == {
+    assert result.image["verification"] == {
         "equal": None,
         "differences": [],
         "unknown": [],
         "reason": "it is not available yet, and the task does not wait for it (wait: false)",
-        "encryption": None,
+        "stored_encrypted": None,
     }
 
 
@@ -314,7 +314,6 @@ def test_evidence_of_a_proven_restore_is_recorded_once(world: World) -> None:
     result = world.restore(WEB, DB, **RECORDING)
     assert not result.failed
     assert result["images"][0]["evidence"] == {
-        "object_key": f"{WEB}.verified.json",
         "verified_at": "2026-05-01T12:30:00+00:00",
         "reason": None,
     }
@@ -347,7 +346,6 @@ def test_check_mode_tells_that_evidence_would_be_written(world: World) -> None:
     result = world.restore(check=True, **RECORDING)
     assert (result.failed, result["changed"]) == (False, True)
     assert result.image["evidence"] == {
-        "object_key": f"{WEB}.verified.json",
         "verified_at": None,
         "reason": "it would be written; check mode writes nothing",
     }
@@ -572,7 +570,7 @@ def test_what_differs_is_not_shared_with_strict_and_is_with_report(world: World)
     world.alter = other_boot_mode
     strict = world.restore(**STRICT, **SHARING)
     assert world.shared(strict.image["image_id"]) == []
-    assert strict.image["launch_permissions"]["reason"] == "it is not restored without an error"
+    assert strict.image["launch_permissions"]["reason"] == "it failed, see state_reason"
     reported = world.restore(**SHARING)
     assert world.shared(reported.image["image_id"]) == [SHARED[0], SHARED[2]]
 
