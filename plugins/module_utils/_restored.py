@@ -14,6 +14,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 from ansible_collections.amistore.aws.plugins.module_utils import _evidence, _images
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
+    is_forbidden,
     refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._evidence import (
@@ -132,7 +133,11 @@ class Aftercare:
         except AnsibleAWSError as error:
             if refuses_caller(error):
                 raise
-            warning = f"The UEFI data of the restored AMIs is not compared: {error_text(error)}."
+            why = error_text(error)
+            if is_forbidden(error):
+                # The same words for every AMI, so that a fleet's run warns once.
+                why = "ec2:DescribeImageAttribute was refused"
+            warning = f"The UEFI data of restored AMIs is not compared: {why}."
             if warning not in self.warnings:
                 self.warnings.append(warning)
             return None

@@ -291,7 +291,23 @@ def test_uefi_data_that_may_not_be_read_is_unknown(uefi: World) -> None:
     assert not result.failed
     assert [i["verification"]["unknown"] for i in result["images"]] == [["uefi_data"]] * 2
     (warning,) = [w for w in result.warnings if "UEFI" in w]
-    assert "UnauthorizedOperation" in warning
+    assert "ec2:DescribeImageAttribute was refused" in warning
+
+
+def test_uefi_data_that_aws_does_not_tell_is_unknown(uefi: World) -> None:
+    uefi.cloud.denials["DescribeImageAttribute"] = Refusal("InternalError", "down", 500)
+    result = uefi.restore()
+    assert result.image["verification"]["unknown"] == ["uefi_data"]
+    (warning,) = [w for w in result.warnings if "UEFI" in w]
+    assert "InternalError: down" in warning
+
+
+def test_credentials_that_end_before_uefi_data_is_read_are_told(uefi: World) -> None:
+    uefi.cloud.denials["DescribeImageAttribute"] = Refusal("ExpiredToken", "expired")
+    result = uefi.restore()
+    assert result.failed
+    assert "Stopped: " in result["msg"]
+    assert result.image["verification"]["reason"] == "the run ended before"
 
 
 def test_uefi_data_is_not_asked_for_where_the_manifest_has_none(world: World) -> None:
