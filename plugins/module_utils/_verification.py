@@ -34,6 +34,9 @@ DISK_ALWAYS_TOLD = {
     "delete_on_termination": "DeleteOnTermination",
 }
 DISK_TOLD_WHERE_SET = {"iops": "Iops", "throughput": "Throughput"}
+# What a volume of this type has where nothing else is said:
+# https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
+GP3_BASELINE = {"Iops": 3000, "Throughput": 125}
 # AWS tells it to those who may ask for it, and older manifests have nothing about it.
 NOT_COUNTING = frozenset({"uefi_data"})
 AWS_TAG_PREFIX = "aws:"
@@ -151,8 +154,8 @@ def compare(manifest: Manifest, restored: Restoration) -> Verification:
     | disks.<device>.volume_size  | as in the manifest   | either lacks it         | yes    |
     | disks.<device>.volume_type  | as in the manifest   | either lacks it         | yes    |
     | disks.<device>.delete_on_termination | as in the manifest | either lacks it  | yes    |
-    | disks.<device>.iops         | as there, where told | never                   | yes    |
-    | disks.<device>.throughput   | as there, where told | never                   | yes    |
+    | disks.<device>.iops         | as there, where told or of gp3 | never         | yes    |
+    | disks.<device>.throughput   | as there, where told or of gp3 | never         | yes    |
     | tags                        |                      | the manifest is partial | yes    |
     | tags.<key>                  | the task's, else as in the manifest | never    | yes    |
     | uefi_data                   | as in the manifest, with UEFI | either lacks it | no    |
@@ -240,8 +243,14 @@ def _compare_volume(disk: str, was: Facts, now: Facts) -> t.Iterator[Finding]:
     for name, member in DISK_ALWAYS_TOLD.items():
         yield from _where_both_tell(f"{disk}.{name}", was.get(member), now.get(member))
     for name, member in DISK_TOLD_WHERE_SET.items():
-        if was.get(member) is not None:
-            yield from _compare_value(f"{disk}.{name}", was[member], now.get(member))
+        expected = _performance(was, member)
+        if expected is not None:
+            yield from _compare_value(f"{disk}.{name}", expected, _performance(now, member))
+
+
+def _performance(volume: Facts, member: str) -> t.Any:
+    told = volume.get(member)
+    return GP3_BASELINE[member] if told is None and volume.get("VolumeType") == "gp3" else told
 
 
 def _mappings(image: Facts) -> dict[str, Facts]:

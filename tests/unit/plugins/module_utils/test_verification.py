@@ -277,6 +277,19 @@ def test_what_aws_tells_about_some_volumes_is_compared_where_told(name: str, oth
     assert compare(manifest(disks(IMAGE, "/dev/sdb", **{member: None})), restored()).proven
 
 
+@pytest.mark.parametrize(("name", "baseline"), [("iops", 3000), ("throughput", 125)])
+def test_a_gp3_volume_has_its_baseline_where_nothing_is_told(name: str, baseline: int) -> None:
+    member, field = DISK_TOLD_WHERE_SET[name], f"disks./dev/xvda.{name}"
+    told = disks(IMAGE, "/dev/xvda", **{member: baseline})
+    assert compare(manifest(told), restored()).proven
+    now = disks(restored().image, "/dev/xvda", **{member: baseline})
+    assert compare(manifest(), restored(image=now)).proven
+    more = disks(restored().image, "/dev/xvda", **{member: baseline * 2})
+    assert compare(manifest(), restored(image=more)).differences == (
+        Difference(field, baseline, baseline * 2),
+    )
+
+
 # tags
 
 
