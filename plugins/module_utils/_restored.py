@@ -72,8 +72,7 @@ class Aftercare:
         self._tell_differences(entries)
         for entry in entries:
             self._judge(entry)
-            self._care(entry, "the evidence could not be recorded", self._record)
-            self._care(entry, "its launch permissions could not be restored", self._share)
+            self._care(entry)
         left_out = sum(len(entry.sharing.left_out) for entry in entries if entry.sharing)
         if left_out:
             self.warnings.append(
@@ -82,18 +81,22 @@ class Aftercare:
                 " 'images'."
             )
 
-    def _care(
-        self, entry: RestoreEntry, failure: str, step: t.Callable[[RestoreEntry], None]
-    ) -> None:
-        try:
-            step(entry)
-        except AnsibleAWSError as error:
-            if refuses_caller(error):
-                raise
-            so_far = f"{entry.reason}; " if entry.phase is Phase.FAILED else ""
-            entry.fail(
-                f"{so_far}it is restored as {entry.image_id}, but {failure}: {error_text(error)}"
-            )
+    def _care(self, entry: RestoreEntry) -> None:
+        """Record and share, each whether the other fails or not."""
+        steps = (
+            ("the evidence could not be recorded", self._record),
+            ("its launch permissions could not be restored", self._share),
+        )
+        failures = []
+        for failure, step in steps:
+            try:
+                step(entry)
+            except AnsibleAWSError as error:
+                if refuses_caller(error):
+                    raise
+                failures.append(f"{failure}: {error_text(error)}")
+        if failures:
+            entry.fail(f"it is restored as {entry.image_id}, but {'; '.join(failures)}")
 
     # Compare
 
@@ -245,6 +248,7 @@ class Aftercare:
         if entry.image is None:
             entry.sharing = Sharing(as_texts(choice.wanted), choice.left_out)
             return
+        entry.sharing = Sharing(left_out=choice.left_out, reason=SEE_REASON)
         self._share_image(entry, entry.image, choice)
 
     def _share_image(self, entry: RestoreEntry, image: Image, choice: Choice) -> None:

@@ -362,7 +362,8 @@ images:
           sample: true
     evidence:
       description: >-
-        The evidence that this object restores; V(null) without O(record_evidence).
+        The evidence that this object restores; V(null) without O(record_evidence), and where the
+        run ended before.
       returned: always
       type: dict
       contains:
@@ -380,7 +381,7 @@ images:
     launch_permissions:
       description: >-
         What became of the launch permissions in the manifest; V(null) unless they were to be
-        restored.
+        restored, and where the run ended before.
       returned: always
       type: dict
       contains:

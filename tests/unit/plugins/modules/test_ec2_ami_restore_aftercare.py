@@ -461,9 +461,20 @@ def test_evidence_that_may_not_be_written_fails_its_entry_and_no_other_result(
         f" write s3://{BUCKET}/{WEB}.verified.json: AccessDenied"
     )
     assert web["evidence"]["verified_at"] is None
+    assert "AccessDenied" in web["evidence"]["reason"]
     assert web["verification"]["equal"] is True
+    assert web["launch_permissions"]["shared_with"] == [FRIEND, UNIT]
+    assert world.shared(web["image_id"])
     assert database["evidence"]["verified_at"] is not None
     assert world.shared(database["image_id"])
+
+
+def test_both_failures_are_told(world: World) -> None:
+    world.cloud.denials["PutObject"] = forbidden()
+    world.cloud.denials["ModifyImageAttribute"] = Refusal("UnauthorizedOperation")
+    result = world.restore(**RECORDING, **SHARING)
+    assert "the evidence could not be recorded" in result.image["state_reason"]
+    assert "; its launch permissions could not be restored" in result.image["state_reason"]
 
 
 def test_an_object_that_was_replaced_meanwhile_is_not_proved(world: World) -> None:
@@ -628,6 +639,11 @@ def test_sharing_that_is_refused_fails_its_entry_and_no_other_result(
     )
     assert "UnauthorizedOperation: not authorized" in web["state_reason"]
     assert (web["state"], web["verification"]["equal"]) == ("available", True)
+    assert web["launch_permissions"] == {
+        "shared_with": [],
+        "left_out": [STRANGER, "all"],
+        "reason": "it failed, see state_reason",
+    }
     assert world.shared(database["image_id"]) == [SHARED[0], SHARED[2]]
     assert world.restore(WEB, DB, **SHARING).failed is False
 
