@@ -224,9 +224,9 @@ class Archive:
             return None
         fresh = self._assess(view.sight.images[0], view)
         open_steps = [one for one in fresh.plan.steps if one not in entry.done]
-        entry.image, entry.proof, entry.verdict = fresh.image, fresh.proof, fresh.verdict
-        entry.snapshots = fresh.snapshots
+        entry.image, entry.proof, entry.snapshots = fresh.image, fresh.proof, fresh.snapshots
         if open_steps[:1] != [step]:
+            entry.verdict = fresh.verdict
             entry.plan = replace(entry.plan, reasons=("changed_meanwhile", *fresh.plan.reasons))
             return None
         return view.now

@@ -362,7 +362,7 @@ totals:
       type: int
       sample: 0
     stored_bytes:
-      description: The bytes in the stored images that were looked at.
+      description: The bytes in the stored images that were looked at, V(null) if unknown.
       returned: always
       type: int
       sample: 1483486006
@@ -374,7 +374,9 @@ totals:
       type: float
       sample: 0.0
     monthly_saving_possible:
-      description: The same for all AMIs whose use lets them go, when their snapshots are deleted.
+      description: >-
+        The same for all AMIs whose use lets them go, once their snapshots are deleted; V(null)
+        where a price or a size is missing, or one of them is not stored yet.
       returned: always
       type: float
       sample: 0.42
