@@ -61,7 +61,7 @@ class Copy(Enum):
     READY = "ready"
 
 
-class Tested(Enum):
+class Proven(Enum):
     """Whether this very object was restored and verified of late."""
 
     YES = "yes"
@@ -130,7 +130,7 @@ class Found:
 
     verdict: Verdict
     copy: Copy
-    tested: Tested
+    tested: Proven
     protection: Protection
     faults: tuple[str, ...] = ()
     """What is wrong with the stored image, or unknown about it."""
@@ -208,9 +208,9 @@ def _after_storing(found: Found, end_state: EndState, missing: bool) -> Plan:
         return Plan((Step.DEPRECATE, Step.DISABLE), ())
     if end_state is not EndState.DEREGISTERED:
         return Plan((), ())
-    if found.tested is Tested.NO or (missing and found.tested is Tested.UNKNOWN):
+    if found.tested is Proven.NO or (missing and found.tested is Proven.UNKNOWN):
         return Plan((), ("untested",))
-    if found.tested is Tested.UNKNOWN:
+    if found.tested is Proven.UNKNOWN:
         return Plan((), ("test_unknown",))
     return leave(found.protection)
 
@@ -253,7 +253,7 @@ class Leftover:
     """Whether it is the very snapshot that was marked, and no copy of it with its tags."""
     grace: Grace
     copy: Copy
-    tested: Tested
+    tested: Proven
     faults: tuple[str, ...] = ()
 
 
@@ -295,6 +295,6 @@ def decide_leftover(found: Leftover) -> Plan:
         return Plan((), ("not_stored",))
     if found.copy is not Copy.READY:
         return Plan((), found.faults)
-    if found.tested in (Tested.NO, Tested.UNKNOWN):
-        return Plan((), ("untested" if found.tested is Tested.NO else "test_unknown",))
+    if found.tested in (Proven.NO, Proven.UNKNOWN):
+        return Plan((), ("untested" if found.tested is Proven.NO else "test_unknown",))
     return Plan((Step.DELETE_SNAPSHOTS,), ("stored",))

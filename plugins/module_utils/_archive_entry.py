@@ -13,8 +13,8 @@ from datetime import datetime
 from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import (
     Copy,
     Plan,
+    Proven,
     Step,
-    Tested,
     Verdict,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof
@@ -121,7 +121,7 @@ class Entry:
             "size": stored.size,
             "storage_class": stored.storage_class,
             "ready": self.proof.copy is Copy.READY,
-            "verified": self.proof.tested is Tested.YES,
+            "verified": self.proof.tested is Proven.YES,
             "verified_at": _iso(self.proof.verified_at),
         }
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils import _manifest
-from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import Copy, Tested
+from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import Copy, Proven
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_code,
     error_text,
@@ -42,7 +42,7 @@ class Proof:
     """What was found in the bucket about one AMI."""
 
     copy: Copy
-    tested: Tested
+    tested: Proven
     faults: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     """AWS's words about what could not be looked at."""
@@ -80,7 +80,7 @@ class Prover:
 
         :raises AnsibleAWSError: when AWS refuses the credentials.
         """
-        untested = Tested.ACCEPTED if self.accept_untested else Tested.NO
+        untested = Proven.ACCEPTED if self.accept_untested else Proven.NO
         key = self.key(image_id)
         try:
             answer = self.bucket.head_answer(key)
@@ -93,7 +93,7 @@ class Prover:
         except AnsibleAWSError as error:
             if refuses_caller(error):
                 raise
-            return Proof(Copy.UNKNOWN, Tested.UNKNOWN, (UNKNOWN,), (error_text(error),))
+            return Proof(Copy.UNKNOWN, Proven.UNKNOWN, (UNKNOWN,), (error_text(error),))
         tested, verified_at, details = self._tested(stored, now)
         return Proof(
             copy=Copy.FAULTY if faults else Copy.READY,
@@ -134,15 +134,15 @@ class Prover:
 
     def _tested(
         self, stored: StoredObject, now: datetime
-    ) -> tuple[Tested, datetime | None, tuple[str, ...]]:
+    ) -> tuple[Proven, datetime | None, tuple[str, ...]]:
         evidence = read_evidence(self.bucket, stored.key)
         if isinstance(evidence, Evidence) and covers(evidence, stored.etag, now, self.within_days):
-            return Tested.YES, evidence.verified_at, ()
+            return Proven.YES, evidence.verified_at, ()
         if self.accept_untested:
-            return Tested.ACCEPTED, None, ()
+            return Proven.ACCEPTED, None, ()
         if isinstance(evidence, Unreadable):
-            return Tested.UNKNOWN, None, (evidence.reason,)
-        return Tested.NO, None, ()
+            return Proven.UNKNOWN, None, (evidence.reason,)
+        return Proven.NO, None, ()
 
 
 def _faults_of(stored: StoredObject, answer: t.Mapping[str, t.Any]) -> list[str]:

@@ -19,8 +19,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_decide impor
     Grace,
     Leftover,
     Plan,
+    Proven,
     Step,
-    Tested,
     decide_leftover,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_entry import Entry, Remnant
@@ -30,7 +30,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreE
 from ansible_collections.amistore.aws.plugins.module_utils._images import Snapshot, set_tags
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_id_of
 
-_UNSEEN = Proof(Copy.UNKNOWN, Tested.UNKNOWN)
+_UNSEEN = Proof(Copy.UNKNOWN, Proven.UNKNOWN)
 
 
 @dataclass(frozen=True)

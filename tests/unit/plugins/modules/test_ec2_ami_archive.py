@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_archive
 from tests.unit.archive_world import PREFIX, World, fresh_world
-from tests.unit.cloud import BUCKET, Cloud, Refusal, Thing, Wire, forbidden
+from tests.unit.cloud import BUCKET, Cloud, Wire
 from tests.unit.module_runner import Result, Runner
-from tests.unit.usage_ec2 import image_number, moment, refusal
 
 MODULE = ec2_ami_archive
 STRANGER = "444455556666"
