@@ -1,7 +1,7 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of AMIs and snapshots: the tables of the code and of the guide, for all that can be."""
+"""What becomes of AMIs and snapshots: the tables of code and guide, for all that can be."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def guide_rows(heading: str) -> list[Row]:
 @pytest.mark.parametrize(
     ("heading", "function", "count"),
     [
-        ("| may go ", decide, 14),
+        ("| may go | stored ", decide, 14),
         ("| protection | steps", leave, 4),
         ("| disabled by ", decide_return, 4),
         ("| AMI ", decide_leftover, 13),
@@ -110,7 +110,7 @@ def by_table(found: Found, cells: Row, table: list[Row]) -> Plan:
 
 
 def test_every_combination_gets_the_plan_of_the_tables() -> None:
-    table, count, leaving = guide_rows("| may go "), 0, 0
+    table, count, leaving = guide_rows("| may go | stored "), 0, 0
     for found, end_state, cells in every_image():
         plan = decide(found, end_state)
         assert plan == by_table(found, cells, table), cells
