@@ -104,6 +104,17 @@ class Archive:
             if image_id not in with_remnants:
                 gone.append(self._absent(image_id, view.now))
         self.entries += gone
+        self._tell_what_was_hidden()
+
+    def _tell_what_was_hidden(self) -> None:
+        hidden = [e for e in self.entries if e.proof and e.proof.copy is Copy.UNKNOWN]
+        if hidden:
+            first = hidden[0]
+            details = "; ".join(first.proof.details) if first.proof else ""
+            self.warn(
+                f"The stored images of {len(hidden)} of the AMIs are unknown, so these stay as they"
+                f" are. The first is {first.image_id}: {details}."
+            )
 
     def _look(self, choice: Choice) -> View:
         request = replace(self.wish.survey, choice=choice)
