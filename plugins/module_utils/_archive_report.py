@@ -82,27 +82,17 @@ class ArchiveReport:
     def totals(self) -> dict[str, t.Any]:
         """What the snapshots hold and cost; None where a size or a price is not known."""
         freed = [entry for entry in self.entries if any(r.deleted for r in entry.remnants)]
-        going = [e for e in self.entries if e.verdict.may_go or e.remnants]
+        going = [entry for entry in self.entries if entry.verdict.may_go or entry.remnants]
         freed_bytes = total(entry.freed_bytes for entry in freed)
         return {
-            "snapshot_bytes_kept": total(self._kept_sizes()),
+            "snapshot_bytes_kept": total(_kept_sizes(self.entries)),
             "snapshot_bytes_freed": freed_bytes,
             "stored_bytes": total(_stored_size(e) for e in self.entries if _is_stored(e)),
             "monthly_saving": self._saving(freed_bytes, freed),
             "monthly_saving_possible": self._saving(
-                total(size for e in going for size in (e.kept_bytes, e.freed_bytes)), going
+                total([*_kept_sizes(going), freed_bytes]), going
             ),
         }
-
-    def _kept_sizes(self) -> t.Iterator[int | None]:
-        """Count a snapshot once, however many AMIs use it."""
-        sizes: dict[str, int | None] = {}
-        for entry in self.entries:
-            known = {s.snapshot_id: s for s in entry.snapshots}
-            known |= {r.snapshot.snapshot_id: r.snapshot for r in entry.remnants}
-            for snapshot_id in entry.snapshot_ids:
-                sizes[snapshot_id] = size_of(known.get(snapshot_id))
-        yield from sizes.values()
 
     def _saving(self, freed_bytes: int | None, entries: t.Sequence[Entry]) -> float | None:
         """Return what the snapshots cost less what the stored images cost, at most."""
@@ -137,6 +127,17 @@ class ArchiveReport:
             for entry in self.entries
             if entry.done
         ]
+
+
+def _kept_sizes(entries: t.Iterable[Entry]) -> t.Iterable[int | None]:
+    """Return the size of each snapshot that is left, once, however many AMIs use it."""
+    sizes: dict[str, int | None] = {}
+    for entry in entries:
+        known = {s.snapshot_id: s for s in entry.snapshots}
+        known |= {r.snapshot.snapshot_id: r.snapshot for r in entry.remnants}
+        for snapshot_id in entry.snapshot_ids:
+            sizes[snapshot_id] = size_of(known.get(snapshot_id))
+    return sizes.values()
 
 
 def _is_stored(entry: Entry) -> bool:

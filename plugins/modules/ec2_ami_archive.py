@@ -389,7 +389,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.amistore.aws.plugins.module_utils._archive import Archive
 from ansible_collections.amistore.aws.plugins.module_utils._archive_report import ArchiveReport
-from ansible_collections.amistore.aws.plugins.module_utils._archive_wish import Wish
+from ansible_collections.amistore.aws.plugins.module_utils._archive_wish import Prices, Wish
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     InputError,
     error_text,
@@ -458,7 +458,8 @@ def main() -> None:
     try:
         wish = Wish.from_params(module.params)
     except InputError as error:
-        module.fail_json(msg=error.message, changed=False, images=[], totals={})
+        nothing = ArchiveReport([], Prices(), module.check_mode).result
+        module.fail_json(**{**nothing, "msg": error.message})
     report = archive(module, wish)
     result = report.result
     if report.diff:
