@@ -116,7 +116,6 @@ class Entry:
             return None
         stored = self.proof.stored
         return {
-            "object_key": stored.key,
             "etag": stored.etag,
             "size": stored.size,
             "storage_class": stored.storage_class,

@@ -243,16 +243,11 @@ images:
       sample: []
     stored_image:
       description: >-
-        Its stored image, V(null) where there is none, or where it was not looked at because nothing
+        Its stored image, C(<prefix>/<ami-id>.bin), V(null) where there is none, or where it was not looked at because nothing
         hangs on it.
       returned: always
       type: dict
       contains:
-        object_key:
-          description: The key.
-          returned: always
-          type: str
-          sample: archive/ami-0abcdef1234567890.bin
         etag:
           description: The ETag.
           returned: always

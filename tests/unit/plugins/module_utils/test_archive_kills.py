@@ -240,8 +240,17 @@ FAULTS: dict[str, Exception] = {
 }
 
 
-@stages
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "stage"),
+    [
+        *(("refused", stage) for stage in STAGES),
+        ("failing", first_run),
+        ("no answer", after_the_cooldown),
+        ("no answer", after_the_grace),
+        ("expired", first_run),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
 def test_a_call_that_fails_loses_nothing_and_the_next_run_ends_it(
     fault: str, stage: Callable[[int], World], slept: list[float]
 ) -> None:
