@@ -104,6 +104,10 @@ fleet: python ## store sixty AMIs under emulated request rates and count the req
 bench: python ## a fleet stored with this collection and as people do today: OPTIONS=
 	@$(TOOLS) bench -- $(OPTIONS)
 
+.PHONY: bench-growth
+bench-growth: python ## what the process needs for one AMI and for a thousand: OPTIONS=
+	@$(TOOLS) bench-growth -- $(OPTIONS)
+
 .PHONY: bench-relay
 bench-relay: python ## copies between two S3 servers beside other ways of copying: OPTIONS=
 	@$(TOOLS) bench-relay -- $(OPTIONS)

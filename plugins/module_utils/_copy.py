@@ -93,6 +93,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     MAX_OBJECT_TAGS,
+    copy_record_key,
     manifest_key,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest
@@ -1027,7 +1028,7 @@ class Copier:
             self._write(job, entry.manifest_key, content)
         else:
             content = _copy_record.lone_record(record, self.destination.bucket.name, copy)
-            self._write(job, _copy_record.record_key(entry.key), content)
+            self._write(job, copy_record_key(entry.key), content)
             if job.removes_manifest:
                 self.destination.call("delete", "delete_object", manifest_key(entry.key))
         entry.checksum, entry.proof, entry.changed = checksum, proof.as_dict(), True

@@ -19,7 +19,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import COLLECTIO
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import Proof
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import Side
-from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
+    copy_record_key,
+    manifest_key,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest
 
 SECTION = "copy"
@@ -74,11 +77,6 @@ def make(
     )
 
 
-def record_key(object_key: str) -> str:
-    """Return the key of the record of a copy whose source has no manifest."""
-    return object_key.removesuffix(".bin") + ".copy.json"
-
-
 def read_manifest(side: Side, object_key: str) -> Manifest | None:
     """Return the manifest beside an object, None where there is none.
 
@@ -95,7 +93,7 @@ def read_record(side: Side, copy: Seen, manifest: Manifest | None) -> Record | N
     record = record_in(manifest)
     if record is not None and record.etag == copy.etag:
         return record
-    key = record_key(copy.key)
+    key = copy_record_key(copy.key)
     with side.explaining("read", key):
         content = side.bucket.read(key)
     return _record(_section_of(content)) or record

@@ -121,6 +121,11 @@ def manifest_key(object_key: str) -> str:
     return object_key.removesuffix(".bin") + ".json"
 
 
+def copy_record_key(object_key: str) -> str:
+    """Return the key of the record of a copy whose source has no manifest."""
+    return object_key.removesuffix(".bin") + ".copy.json"
+
+
 def image_id_of(object_key: str) -> str | None:
     """Return the id of the AMI that a key was made for, None for a key that AWS did not name."""
     match = _STORED_IMAGE_KEY.fullmatch(object_key)

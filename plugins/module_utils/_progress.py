@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import statistics
 import typing as t
 from collections import Counter
@@ -25,6 +26,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._progress_file import
 
 MOST_SHOWN = 10
 LONGEST_LABEL = 100
+CUT = "..."
+_STORED_IMAGE = re.compile(r"ami-[0-9a-f]{8,17}\.bin")
 # Percent; below, the rounding of AWS's figures says more than the figures.
 LEAST_MOVED = 5
 # What is told is worked out from all AMIs, and the more there are, the longer a run wakes up for
@@ -201,7 +204,20 @@ class Watcher:
 
 def _printable(label: str) -> str:
     """Return the label without what could do something to a terminal; keys hold any character."""
-    return "".join(sign if sign.isprintable() else "?" for sign in label[:LONGEST_LABEL])
+    return "".join(sign if sign.isprintable() else "?" for sign in _shortened(label))
+
+
+def _shortened(label: str) -> str:
+    """Return the label, cut where it tells least: a long prefix is the same for all AMIs."""
+    if len(label) <= LONGEST_LABEL:
+        return label
+    found = list(_STORED_IMAGE.finditer(label))
+    if found:
+        # What follows is the name that a restore gives the AMI.
+        end = label[found[-1].start() :][: LONGEST_LABEL - len(CUT)]
+    else:
+        end = label[-(LONGEST_LABEL // 2) :]
+    return f"{label[: LONGEST_LABEL - len(CUT) - len(end)]}{CUT}{end}"
 
 
 def watcher_of(

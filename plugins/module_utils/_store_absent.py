@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Delete stored images and their manifests, but never the last copy of an AMI by accident."""
+"""Delete stored images and what lies beside them, but never the last copy of an AMI by accident."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest, _store_tasks
+from ansible_collections.amistore.aws.plugins.module_utils import _images, _store_tasks
 from ansible_collections.amistore.aws.plugins.module_utils._aws import error_text
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Phase
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_key, manifest_key
@@ -20,6 +20,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import (
     IN_PROGRESS,
     StoreTask,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._stored_files import ours_beside
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 
 
@@ -136,25 +137,17 @@ class Removal:
         entry.phase = Phase.DONE
 
     def _delete(self, entry: AbsentEntry) -> None:
-        """Delete the image first: a manifest without an image harms nobody, and the next run
+        """Delete the image first: what lies beside it harms nobody without it, and the next run
         removes it.
         """
+        missing = () if entry.manifest_there else (manifest_key(entry.key),)
+        beside = ours_beside(self.bucket, entry.key, missing, self.warnings.append)
         if entry.stored is not None:
             with entry.changing():
                 if not self.check_mode:
                     entry.deletion = self.bucket.delete(entry.key)
             entry.stored = None
-        if entry.manifest_there and self._is_manifest(entry):
+        for companion in beside:
             with entry.changing():
                 if not self.check_mode:
-                    self.bucket.delete(manifest_key(entry.key))
-
-    def _is_manifest(self, entry: AbsentEntry) -> bool:
-        """Tell whether the object beside the stored image is ours to delete."""
-        key = manifest_key(entry.key)
-        content = self.bucket.read(key)
-        if content is None or _manifest.is_ours(content):
-            return content is not None
-        self.warnings.append(f"{self.bucket.url(key)} is not a manifest; it is left as it is.")
-        entry.manifest_there = False
-        return False
+                    self.bucket.delete(companion.key)

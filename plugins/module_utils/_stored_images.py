@@ -19,6 +19,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     InputError,
+    answered_at,
     call_aws,
     error_code,
     is_forbidden,
@@ -93,6 +94,8 @@ class Bucket:
         self._expected_owner = expected_owner
         self.pages_listed = 0
         """How many requests the last listing took: what a listing costs compared with HEADs."""
+        self.listed_at: datetime | None = None
+        """When S3 answered the last listing, by its own clock."""
 
     def check(self, region: str) -> None:
         """Prove that the bucket exists, is in the Region and has the expected owner.
@@ -272,6 +275,7 @@ class Bucket:
         while True:
             page = self._list_page(prefix, params)
             self.pages_listed += 1
+            self.listed_at = answered_at(page)
             yield from map(_listed_object, page.get("Contents", []))
             if not page.get("IsTruncated"):
                 return

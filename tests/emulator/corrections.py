@@ -24,6 +24,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend
 
 from . import new_buckets
 from .bucket_documents import BucketDocumentsResponse
+from .clock import to_datetime
 from .image_responses import MachineImageResponse
 from .image_usage import ImageUsageBackend
 from .image_usage_responses import ImageUsageResponse
@@ -131,14 +132,15 @@ def _with_archive_headers(moto_headers: property) -> property:
     return property(headers)
 
 
-def _with_etags(put: Callable[..., FakeKey]) -> Callable[..., FakeKey]:
-    """S3Backend.put_object with the ETag that the object's encryption leaves it."""
+def _as_kept(put: Callable[..., FakeKey]) -> Callable[..., FakeKey]:
+    """S3Backend.put_object with the ETag that the object's encryption leaves it, and its date."""
 
     @functools.wraps(put)
     def put_object(backend: S3Backend, *args: Any, **kwargs: Any) -> FakeKey:
         item: Any = put(backend, *args, **kwargs)
         if item._etag is None:
             item._etag = etag_of(item.value, item.encryption)
+        item.last_modified = to_datetime(MultipartResponse.world.now())
         return cast("FakeKey", item)
 
     return put_object
@@ -148,7 +150,7 @@ _REPLACEMENTS: tuple[tuple[object, str, object], ...] = (
     # Bucket policies are judged before moto sees a request, with their conditions.
     (FakeBucket, "get_permission", lambda *_: PermissionResult.NEUTRAL),
     (FakeKey, "response_dict", _with_archive_headers(FakeKey.__dict__["response_dict"])),
-    (S3Backend, "put_object", _with_etags(S3Backend.put_object)),
+    (S3Backend, "put_object", _as_kept(S3Backend.put_object)),
     # moto reads its module of S3 paths anew, which would bring back its own answers.
     (S3Backend, "_url_module", property(lambda _backend: moto.s3.urls)),
     # moto inspects its 700 EC2 methods anew for each request.

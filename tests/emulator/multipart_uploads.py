@@ -225,7 +225,6 @@ class MultipartResponse(S3Response):
         item.contentsize = size
         item.set_metadata(upload.metadata)
         item.emulated_upload = upload.id
-        item.last_modified = to_datetime(self.world.now())
         set_parts(item, parts, algorithm)
         self.backend.put_object_tagging(item, upload.tags)
         del self.backend.get_bucket(self.bucket_name).multiparts[upload.id]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 from .conftest import Lab, Refusals
 
@@ -78,6 +80,14 @@ def test_time_of_the_object_is_the_end_of_its_task(lab: Lab) -> None:
     started = lab.tasks()[0]["TaskStartTime"]
     modified = lab.s3.head_object(Bucket="vault", Key=key)["LastModified"]
     assert 599 <= (modified - started).total_seconds() <= 601
+
+
+def test_time_of_an_object_that_was_put_is_the_emulated_one(lab: Lab) -> None:
+    lab.emulator.advance(40 * 86400)
+    lab.s3.put_object(Bucket="vault", Key="manifest.json", Body=b"{}")
+    answer = lab.s3.head_object(Bucket="vault", Key="manifest.json")
+    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert abs(now - answer["LastModified"]) < timedelta(minutes=5)
 
 
 def test_overwritten_versions_stay(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_store,
     ec2_ami_store_copy,
     ec2_ami_store_info,
+    ec2_ami_store_retention,
     ec2_ami_usage_info,
 )
 
@@ -72,8 +73,14 @@ def restore(stage: Stage) -> Iterator[Outcome]:
 
 
 def cleanup(stage: Stage) -> Iterator[Outcome]:
-    """Remove a stored image, whose AMI is there, and an AMI that was restored for a drill."""
+    """Thin out stored images, remove one whose AMI is there, and an AMI restored for a drill."""
+    stored_image(stage, "older")
+    stage.emulator.advance(60)
     image_id = stored_image(stage)
+    thinned = stage.run(ec2_ami_store_retention, family_tag="team", keep_newest=1, **PLACE)
+    # What may not be read is kept, which is no failure.
+    nothing_went = thinned.values["totals"]["deleted"] == 0
+    yield Outcome({**thinned.values, "failed": thinned.failed or nothing_went})
     place = {"bucket": BUCKET, "object_key": f"{PREFIX}/{image_id}.bin"}
     drill = stage.run(ec2_ami_restore, key=OWNER_KEY, name="web-drill", **place)
     restored = drill.values["images"][0]["image_id"]
@@ -181,13 +188,13 @@ def plant_image(stage: Stage, name: str = "web", **values: Any) -> str:
         {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
         {"device": "/dev/xvdb", "size": 1, **data},
     ]
-    image = {"name": name, "tags": {"app": name}, "volumes": volumes, **values}
+    image = {"name": name, "tags": {"app": name, "team": "shop"}, "volumes": volumes, **values}
     return stage.emulator.seed([image])[0]
 
 
-def stored_image(stage: Stage) -> str:
+def stored_image(stage: Stage, name: str = "web") -> str:
     """The id of an AMI that the owner has stored."""
-    image_id = plant_image(stage)
+    image_id = plant_image(stage, name)
     outcome = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **PLACE)
     assert not outcome.failed, outcome.text
     return image_id

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.emulator.client import Emulator
+from tests.integration.interpreter import warm
+from tests.integration.run import module_python
 from tests.playbooks.jobs import Controller
+from tests.tools import surroundings
 from tests.tools.checks import LEGS
 from tests.tools.environments import ANSIBLE12, Environment
 
@@ -44,6 +47,13 @@ def emulator(only_emulator: Emulator) -> Emulator:
     return only_emulator
 
 
+@pytest.fixture(scope="session")
+def python(leg: Environment) -> Iterator[str]:
+    """The Python of all modules; most of their time they would import the AWS SDK."""
+    with warm(module_python(leg), surroundings.plain() | surroundings.NO_AWS) as program:
+        yield program
+
+
 @pytest.fixture
-def controller(leg: Environment, emulator: Emulator, tmp_path: Path) -> Controller:
-    return Controller(leg, emulator, tmp_path)
+def controller(leg: Environment, emulator: Emulator, python: str, tmp_path: Path) -> Controller:
+    return Controller(leg, emulator, tmp_path, python)

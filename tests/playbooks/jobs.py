@@ -15,7 +15,7 @@ import ansible_runner
 
 from tests.emulator.client import Emulator
 from tests.tools import surroundings
-from tests.tools.environments import FLOOR, FLOOR_MODULES, Environment
+from tests.tools.environments import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,8 +74,12 @@ class Job:
 class Controller:
     """Starts jobs against one emulator, or with nothing that leads to any."""
 
-    def __init__(self, leg: Environment, emulator: Emulator | None, folder: Path) -> None:
+    def __init__(
+        self, leg: Environment, emulator: Emulator | None, folder: Path, python: str
+    ) -> None:
+        """`python` is what runs modules."""
         self._leg = leg
+        self._python = python
         self._leading = emulator.environment if emulator else {}
         self._folder = folder
         self._count = 0
@@ -100,17 +104,13 @@ class Controller:
             private_data_dir=str(folder),
             playbook=str(playbook) if playbook.exists() else play,
             inventory={"all": {"hosts": {k: dict(v) for k, v in (hosts or {}).items()}}},
-            extravars={**self._interpreter(), **variables},
+            extravars={"ansible_python_interpreter": self._python, **variables},
             envvars={**self._environment(), **(environment or {})},
             cmdline=options or None,
             quiet=True,
         )
         with run.stdout as shown:
             return Job(run.status, tuple(run.events), shown.read())
-
-    def _interpreter(self) -> dict[str, str]:
-        modules = FLOOR_MODULES if self._leg is FLOOR else self._leg
-        return {"ansible_python_interpreter": str(modules.python)}
 
     def _environment(self) -> dict[str, str]:
         variables = surroundings.without_proxies(surroundings.for_ansible(self._leg))

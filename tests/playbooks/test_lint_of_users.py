@@ -17,6 +17,7 @@ MODULES = (
     "ec2_ami_restore",
     "ec2_ami_store",
     "ec2_ami_store_info",
+    "ec2_ami_store_retention",
     "ec2_ami_usage_info",
     "s3_bucket_baseline",
 )

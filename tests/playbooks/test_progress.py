@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.emulator.client import Emulator
+from tests.integration.run import module_python
 from tests.playbooks.jobs import Controller, Job
 from tests.tools import surroundings
 from tests.tools.environments import Environment
@@ -154,7 +155,8 @@ def seen(
     )
     image_ids = dict(zip(sizes, images, strict=True))
     with start_play(leg, only_emulator, folder, image_ids) as play:
-        job = run_job(Controller(leg, only_emulator, folder), folder, images[-2:])
+        controller = Controller(leg, only_emulator, folder, str(module_python(leg)))
+        job = run_job(controller, folder, images[-2:])
         stdout, stderr = play.communicate(timeout=300)
     return Seen(stdout, stderr, job, image_ids)
 

@@ -83,9 +83,9 @@ def sides(source: Emulator, target: Emulator, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def relay(leg: Environment, sides: dict[str, str], tmp_path: Path) -> Launch:
+def relay(leg: Environment, sides: dict[str, str], python: str, tmp_path: Path) -> Launch:
     """Starts the relay with the answers of its survey, and more that is not asked there."""
-    controller = Controller(leg, None, tmp_path)
+    controller = Controller(leg, None, tmp_path, python)
 
     def relay(options: str = "", more: dict[str, Any] | None = None, **given: Any) -> Job:
         answers = {

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.tools import checks, environments, programs, running
@@ -18,17 +18,18 @@ from tests.tools.checks import Check
 from tests.tools.environments import Environment, NoInterpreter, ensure
 from tests.tools.running import Outcome, Result
 
-PROGRAMS = (
-    "bench",
-    "bench-relay",
-    "bench-second-run",
-    "bench-simulation",
-    "campaign",
-    "demo",
-    "fleet",
-    "release-notes",
-    "scan",
-)
+PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "bench": programs.comparison,
+    "bench-growth": programs.growth,
+    "bench-relay": programs.relay,
+    "bench-second-run": programs.second_run,
+    "bench-simulation": programs.simulation,
+    "campaign": programs.campaign,
+    "demo": programs.demo,
+    "fleet": programs.fleet,
+    "release-notes": programs.release_notes,
+    "scan": programs.scan,
+}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -110,29 +111,13 @@ def check(names: Sequence[str], jobs: int) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     chosen = parse(arguments)
+    if chosen.command in PROGRAMS:
+        return PROGRAMS[chosen.command](chosen.arguments)
     match chosen.command:
         case "setup":
             return setup(chosen.names)
         case "check":
             return check(chosen.names, chosen.jobs)
-        case "bench":
-            return programs.comparison(chosen.arguments)
-        case "bench-relay":
-            return programs.relay(chosen.arguments)
-        case "bench-second-run":
-            return programs.second_run(chosen.arguments)
-        case "bench-simulation":
-            return programs.simulation(chosen.arguments)
-        case "campaign":
-            return programs.campaign(chosen.arguments)
-        case "demo":
-            return programs.demo(chosen.arguments)
-        case "fleet":
-            return programs.fleet(chosen.arguments)
-        case "release-notes":
-            return programs.release_notes(chosen.arguments)
-        case "scan":
-            return programs.scan(chosen.arguments)
         case _:
             return programs.integration(chosen.leg, chosen.arguments)
 

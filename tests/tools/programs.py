@@ -40,6 +40,10 @@ def simulation(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.simulation", arguments)
 
 
+def growth(arguments: Sequence[str]) -> int:
+    return _python(_any_leg(), "tests.benchmarks.growth", arguments)
+
+
 def second_run(arguments: Sequence[str]) -> int:
     return _python(_any_leg(), "tests.benchmarks.second_run", arguments)
 

@@ -108,6 +108,14 @@ def test_make_help_lists_every_target() -> None:
     assert {line.split()[0] for line in answer.stdout.splitlines()} == targets
 
 
+def test_every_target_that_a_program_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    sources = [path.read_text() for path in (ROOT / "tests").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r'prog="make ([a-z-]+)', text)}
+    assert len(named) >= 5
+    assert named <= targets
+
+
 def test_continuous_integration_runs_the_readmes_test_command() -> None:
     assert "exec make test" in (ROOT / ".ci" / "run").read_text().splitlines()
     steps = read(".github/workflows/test.yml")["jobs"]["test"]["steps"]

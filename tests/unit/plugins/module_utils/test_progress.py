@@ -111,7 +111,27 @@ def test_the_ten_that_have_been_running_for_longest_are_named() -> None:
 
 def test_labels_are_short_and_printable() -> None:
     image = Watch().at(0, running(1, "\x1b[2Jdr/\n\ud800ä" + "x" * 200)).running[0]
-    assert image.label == "?[2Jdr/??ä" + "x" * 90
+    assert image.label == "?[2Jdr/??ä" + "x" * 37 + "..." + "x" * 50
+
+
+KEY = "ami-0abcdef1234567890.bin"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("p" * 74 + "/" + KEY, "p" * 74 + "/" + KEY),
+        ("p" * 200 + "/" + KEY, "p" * 72 + "..." + KEY),
+        ("p" * 200 + f"/{KEY} as 'web'", "p" * 63 + f"...{KEY} as 'web'"),
+        ("p" * 200 + f"/{KEY} as '{'n' * 128}'", f"...{KEY} as '{'n' * 67}"),
+        ("ami-00000001.bin/" + "p" * 200 + f"/{KEY}", "ami-00000001.bin/" + "p" * 55 + f"...{KEY}"),
+    ],
+    ids=["fits", "a long prefix", "with a name", "with a long name", "a folder that looks like it"],
+)
+def test_the_ami_of_a_long_label_is_shown(label: str, shown: str) -> None:
+    image = Watch().at(0, running(1, label)).running[0]
+    assert image.label == shown
+    assert len(shown) == 100
 
 
 # Estimates of one AMI

@@ -26,6 +26,9 @@ from tests.unit.decision_tables import rows
 WEB, DB = "ami-0abcdef1", "ami-0abcdef2"
 KEY, MANIFEST = f"dr/{WEB}.bin", f"dr/{WEB}.json"
 OURS = b'{"format_version": 1, "object_key": "dr/x.bin"}'
+RECORD, EVIDENCE = f"dr/{WEB}.copy.json", f"dr/{WEB}.verified.json"
+OUR_RECORD = b'{"copy": {"etag": "1"}, "object_key": "dr/x.bin"}'
+OUR_EVIDENCE = b'{"schema": 1, "object_key": "dr/x.bin", "etag": "1"}'
 
 EITHER = (False, True)
 VERSIONED = {"any": (None, False, True), "yes": (True,), "no or unknown": (None, False)}
@@ -119,6 +122,49 @@ def test_the_image_goes_first_then_its_manifest(remove: Removing, cloud: Cloud) 
     assert entry.changed
     assert (shown(entry)["state"], shown(entry)["size"]) == ("Absent", None)
     assert (shown(entry)["version_id"], shown(entry)["delete_marker"]) == (None, False)
+
+
+def test_all_that_lies_beside_goes_with_the_image_the_manifest_last(
+    remove: Removing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.objects.update({KEY: Thing(), MANIFEST: Thing(OURS)})
+    cloud.objects.update({RECORD: Thing(OUR_RECORD), EVIDENCE: Thing(OUR_EVIDENCE)})
+    remove(WEB, check_mode=True)
+    assert cloud.mutations() == []
+    remove(WEB)
+    deleted = [call["Key"] for call in cloud.params("DeleteObject")]
+    assert deleted == [KEY, EVIDENCE, RECORD, MANIFEST]
+
+
+@pytest.mark.parametrize(
+    "left", [(EVIDENCE, RECORD, MANIFEST), (RECORD, MANIFEST), (MANIFEST,), (RECORD,)]
+)
+def test_what_a_deletion_that_was_cut_off_has_left_goes(
+    left: tuple[str, ...], remove: Removing, cloud: Cloud
+) -> None:
+    contents = {EVIDENCE: OUR_EVIDENCE, RECORD: OUR_RECORD, MANIFEST: OURS}
+    cloud.objects.update({key: Thing(contents[key]) for key in left})
+    (entry,) = remove(WEB)
+    assert (entry.changed, cloud.objects) == (True, {})
+
+
+@pytest.mark.parametrize("key", [RECORD, EVIDENCE])
+def test_a_stranger_beside_the_image_stays(key: str, remove: Removing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.objects.update({KEY: Thing(), key: Thing(OURS)})
+    (entry,) = remove(WEB)
+    assert list(cloud.objects) == [key]
+    assert (entry.phase, entry.changed) == (Phase.DONE, True)
+
+
+def test_nothing_goes_where_what_lies_beside_cannot_be_read(remove: Removing, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.objects.update({KEY: Thing(), RECORD: Thing(OUR_RECORD)})
+    cloud.denials["GetObject"] = forbidden()
+    (entry,) = remove(WEB)
+    assert (entry.phase, entry.changed, cloud.mutations()) == (Phase.FAILED, False, [])
+    assert RECORD in entry.reason or EVIDENCE in entry.reason
 
 
 @pytest.mark.parametrize("content", [b'{"my": "record"}', b"no json"])
@@ -259,4 +305,5 @@ def test_many_are_looked_up_in_one_call_each(remove: Removing, cloud: Cloud) -> 
         "DescribeImages": 1,
         "GetBucketVersioning": 1,
         "HeadObject": 60,
+        "GetObject": 60,
     }

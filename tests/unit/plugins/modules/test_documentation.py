@@ -19,6 +19,7 @@ from ansible_collections.amistore.aws.plugins.modules import (
     ec2_ami_store,
     ec2_ami_store_copy,
     ec2_ami_store_info,
+    ec2_ami_store_retention,
     ec2_ami_usage_info,
     s3_bucket_baseline,
 )
@@ -28,6 +29,7 @@ MODULES = [
     ec2_ami_restore,
     ec2_ami_store_copy,
     ec2_ami_store_info,
+    ec2_ami_store_retention,
     ec2_ami_usage_info,
     ec2_ami_archive,
     s3_bucket_baseline,
