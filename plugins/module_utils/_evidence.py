@@ -80,6 +80,21 @@ class Unreadable:
     """Whether it is evidence all the same, of another place: a copy that came along."""
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What became of the evidence of one restore."""
+
+    verified_at: datetime | None = None
+    reason: str = ""
+    """Why there is none of this restore."""
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {
+            "verified_at": self.verified_at.isoformat() if self.verified_at else None,
+            "reason": self.reason or None,
+        }
+
+
 def evidence_key(object_key: str) -> str:
     """Return the key of the evidence beside a stored image; the manifest's is built the same
     way.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 from ansible_collections.amazon.aws.plugins.module_utils.ec2 import (
     describe_image_attribute,
     describe_images,
+    modify_image_attribute,
 )
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
@@ -32,6 +34,7 @@ MAX_FILTER_VALUES = 200
 
 PENDING_STATES = ("pending", "transient")
 FAILED_STATES = ("failed", "error", "invalid")
+UEFI_BOOT_MODES = ("uefi", "uefi-preferred")
 # What EC2 answers about an AMI of somebody else, and about one that has gone meanwhile.
 NOT_THEIRS = ("AuthFailure", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 
@@ -103,6 +106,10 @@ class Image:
     @property
     def snapshot_ids(self) -> list[str]:
         return [disk.snapshot_id for disk in self.disks if disk.snapshot_id]
+
+    @property
+    def boots_by_uefi(self) -> bool:
+        return self.raw.get("BootMode") in UEFI_BOOT_MODES
 
     @property
     def encrypted(self) -> bool | None:
@@ -190,14 +197,38 @@ def launch_permissions(client: t.Any, image_id: str) -> list[dict[str, str]] | N
 
     :raises AnsibleAWSError: also when the caller lacks the right to ask.
     """
-    try:
-        answer = describe_image_attribute(client, image_id, "launchPermission")
-    except AnsibleAWSError as error:
-        if error_code(error) in NOT_THEIRS:
-            return None
-        raise
+    answer = _attribute(client, image_id, "launchPermission")
     # amazon.aws answers {} for an AMI that has gone meanwhile.
     return t.cast("list[dict[str, str]] | None", answer.get("LaunchPermissions"))
+
+
+def uefi_digest(client: t.Any, image_id: str) -> str | None:
+    """Return the SHA-256 of an AMI's UEFI variable store as AWS gives it, "" where it has none,
+    None to those who do not own the AMI.
+
+    :raises AnsibleAWSError: also when the caller lacks the right to ask.
+    """
+    answer = _attribute(client, image_id, "uefiData")
+    if not answer:
+        return None
+    data = (answer.get("UefiData") or {}).get("Value")
+    return hashlib.sha256(str(data).encode()).hexdigest() if data else ""
+
+
+def _attribute(client: t.Any, image_id: str, name: str) -> t.Mapping[str, t.Any]:
+    try:
+        return t.cast(
+            "t.Mapping[str, t.Any]", describe_image_attribute(client, image_id, name) or {}
+        )
+    except AnsibleAWSError as error:
+        if error_code(error) in NOT_THEIRS:
+            return {}
+        raise
+
+
+def share(client: t.Any, image_id: str, permissions: t.Sequence[t.Mapping[str, str]]) -> None:
+    """Let others launch an AMI, in addition to those that may already."""
+    modify_image_attribute(client, image_id, LaunchPermission={"Add": list(permissions)})
 
 
 def start_restore(

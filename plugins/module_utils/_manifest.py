@@ -78,6 +78,20 @@ class Manifest:
         return _text(_mapping(self.document.get("stored_image")).get("task_start_time"))
 
     @property
+    def launch_permissions(self) -> list[t.Mapping[str, t.Any]] | None:
+        """With whom the AMI was shared when stored; None where the document does not tell."""
+        permissions = self.document.get("launch_permissions")
+        return _mappings(permissions) if isinstance(permissions, list) else None
+
+    @property
+    def uefi_digest(self) -> str | None:
+        """The SHA-256 of the UEFI variable store as AWS gave it, "" where the AMI had none, None
+        where that is not known.
+        """
+        digest = self.document.get("uefi_data_sha256")
+        return digest if isinstance(digest, str) else None
+
+    @property
     def _image(self) -> t.Mapping[str, t.Any]:
         return _mapping(self.document.get("image"))
 
@@ -107,12 +121,14 @@ def build(
     snapshots: t.Iterable[t.Mapping[str, t.Any]],
     launch_permissions: list[dict[str, str]] | None,
     object_tag_keys: t.Iterable[str],
+    uefi_digest: str | None = None,
 ) -> Manifest:
     """Return the manifest of an AMI whose store task AWS has just accepted.
 
     :param image: as DescribeImages gave it.
     :param snapshots: as DescribeSnapshots gave them; those that could not be read are left out.
     :param launch_permissions: None where they could not be read.
+    :param uefi_digest: None where the AMI does not boot by UEFI, or that could not be read.
     """
     return Manifest(
         {
@@ -126,6 +142,7 @@ def build(
             "image": json.loads(json.dumps(image, default=_plain)),
             "snapshots": json.loads(json.dumps(list(snapshots), default=_plain)),
             "launch_permissions": launch_permissions,
+            "uefi_data_sha256": uefi_digest,
             "object_tag_keys": sorted(object_tag_keys),
             "stored_image": None,
         }

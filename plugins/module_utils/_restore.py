@@ -21,12 +21,14 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_
 from ansible_collections.amistore.aws.plugins.module_utils import _images, _manifest
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Answer,
+    InputError,
     Reply,
     error_text,
     is_forbidden,
     is_transient,
     refuses_caller,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._evidence import Recorded
 from ansible_collections.amistore.aws.plugins.module_utils._fleet import Entry, Phase
 from ansible_collections.amistore.aws.plugins.module_utils._images import (
     FAILED_STATES,
@@ -43,17 +45,26 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_wait_timeout,
     manifest_key,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._launch_permissions import (
+    Sharing,
+    clean_allowed,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest, ManifestError
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import RESTORE_LIMITS, Limits
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import (
     Bucket,
     StoredObject,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._verification import (
+    NOT_YET,
+    Verification,
+)
 
 LOCATION_TAG = f"{PROOF_TAG_PREFIX}stored-image"
 ETAG_TAG = f"{PROOF_TAG_PREFIX}etag"
 # DescribeImages is eventually consistent: one look that does not show an AMI proves nothing.
 LOOKS_UNTIL_GONE = 3
+STRICT = "strict"
 
 
 class Action(Enum):
@@ -171,6 +182,11 @@ class RestoreEntry(Entry):
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     tag_changes: dict[str, tuple[dict[str, str], dict[str, str]]] = field(default_factory=dict)
     """Tags before and after, by AMI or snapshot id."""
+    verification: Verification = NOT_YET
+    recorded: Recorded | None = None
+    """The evidence of this restore; None where the task asks for none."""
+    sharing: Sharing | None = None
+    """What became of the launch permissions; None where the task leaves them."""
 
     @property
     def state(self) -> str:
@@ -203,6 +219,9 @@ def results(entries: t.Iterable[RestoreEntry], bucket: str) -> list[dict[str, t.
             "encrypted": entry.image.encrypted if entry.image else None,
             "progress_percentage": entry.progress,
             "changed": entry.changed,
+            "verification": entry.verification.as_dict(),
+            "evidence": entry.recorded.as_dict() if entry.recorded else None,
+            "launch_permissions": entry.sharing.as_dict() if entry.sharing else None,
         }
         for entry in entries
     ]
@@ -230,6 +249,11 @@ class RestoreOptions:
     limits: Limits = RESTORE_LIMITS
     check_mode: bool = False
     wait: bool = True
+    verify: str = "report"
+    record_evidence: bool = False
+    restores_permissions: bool = False
+    allowed: frozenset[tuple[str, str]] = frozenset()
+    """Whom the task lets launch permissions be restored for."""
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], check_mode: bool) -> RestoreOptions:
@@ -237,6 +261,11 @@ class RestoreOptions:
 
         :raises InputError: names the value that is wrong.
         """
+        if params["verify"] == STRICT and not params["wait"]:
+            raise InputError(
+                "verify: strict compares what is restored, and wait: false does not wait for it."
+                " Set wait: true, or verify: report; nothing was changed."
+            )
         return cls(
             bucket=clean_bucket(params["bucket"]),
             expected_bucket_owner=clean_bucket_owner(params["expected_bucket_owner"]),
@@ -247,6 +276,10 @@ class RestoreOptions:
             limits=clean_limits(params),
             check_mode=check_mode,
             wait=params["wait"],
+            verify=params["verify"],
+            record_evidence=params["record_evidence"],
+            restores_permissions=params["launch_permissions"] == "restore",
+            allowed=clean_allowed(params["allowed_launch_permissions"]),
         )
 
 

@@ -78,6 +78,8 @@ LONGEST_KNOWN = 200.0
 # written when the task was started; a younger one when the object was there. Seconds.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 WRITTEN_AT_START = timedelta(seconds=30)
+
+_Attribute = t.TypeVar("_Attribute")
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-store-restore.html#limits-ami-store-
 # restore, in GiB.
 LARGEST_IMAGE = 5000
@@ -848,13 +850,17 @@ class StoreOperation:
                 for snapshot_id in image.snapshot_ids
                 if snapshot_id in snapshots
             ],
-            self._launch_permissions(entry),
+            self._attribute(entry, _images.launch_permissions),
             self.options.tags or (),
+            self._attribute(entry, _images.uefi_digest) if image.boots_by_uefi else None,
         )
 
-    def _launch_permissions(self, entry: StoreEntry) -> list[dict[str, str]] | None:
+    def _attribute(
+        self, entry: StoreEntry, ask: t.Callable[[t.Any, str], _Attribute | None]
+    ) -> _Attribute | None:
+        """Return what only DescribeImageAttribute tells, None where AWS refuses to."""
         try:
-            return _images.launch_permissions(self.ec2, entry.image_id)
+            return ask(self.ec2, entry.image_id)
         except AnsibleAWSError as error:
             if not is_forbidden(error):
                 raise

@@ -114,6 +114,49 @@ options:
     type: int
     default: 600
     version_added: 1.1.0
+  verify:
+    description:
+      - Every AMI that is available at the end is compared with the manifest of its stored image;
+        the result is returned as C(verification).
+      - With V(report), differences are warned of. With V(strict), a difference is an error of that
+        AMI, as is a comparison that was not possible, after everything else is done. The AMI stays
+        for inspection.
+      - V(strict) goes with O(wait) only.
+    type: str
+    choices: [report, strict]
+    default: report
+    version_added: 1.1.0
+  record_evidence:
+    description:
+      - Whether to write, beside the manifest, that the AMI was restored from this object and that
+        nothing differed from the manifest, with AWS's time. The object is
+        C(<key without .bin>.verified.json).
+      - It is written only where everything that counts could be compared, and not for an AMI that
+        was adopted without proof.
+      - This needs the right to write that object, which a restore does not need otherwise.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  launch_permissions:
+    description:
+      - Whether to share the restored AMIs with those that their manifests name, as far as
+        O(allowed_launch_permissions) names them, too. V(leave) leaves launch permissions alone.
+      - They are added when the AMI is available and, with O(verify=strict), found equal. None is
+        removed.
+    type: str
+    choices: [leave, restore]
+    default: leave
+    version_added: 1.1.0
+  allowed_launch_permissions:
+    description:
+      - With whom restored AMIs may be shared, by account id, ARN of an organization or ARN of an
+        organizational unit. A manifest is a file in S3, so what it names is not enough.
+      - Whom a manifest names beyond that is left out and reported. An AMI that was public does not
+        become public again.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.1.0
 attributes:
   check_mode:
     support: full
@@ -124,7 +167,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the tags of AMIs and snapshots before and after.
+      - Shows the tags of AMIs and snapshots, and the launch permissions of AMIs, before and after.
   idempotent:
     support: full
 extends_documentation_fragment:
@@ -136,8 +179,8 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
 notes:
-  - The new AMI has a new id, belongs to the restoring account, and is not shared with anybody. Its
-    snapshots are
+  - The new AMI has a new id, belongs to the restoring account, and is not shared with anybody but
+    those that O(launch_permissions) and O(allowed_launch_permissions) let in. Its snapshots are
     encrypted with the account's default EBS key where EBS encryption by default is on, and not at
     all where it is off.
   - With a name given, a restore works without a manifest.
@@ -183,6 +226,24 @@ EXAMPLES = r"""
       - object_key: ami-0fedcba9876543210.bin
         name: db-drill
         snapshot_tags: {}
+
+- name: Prove that what is stored restores, and keep the proof for archiving
+  amistore.aws.ec2_ami_restore:
+    bucket: my-ami-bucket
+    stored_images:
+      - object_key: ami-0abcdef1234567890.bin
+        name: web-drill
+    verify: strict
+    record_evidence: true
+
+- name: Restore everything and share it as before, within the organization
+  amistore.aws.ec2_ami_restore:
+    bucket: my-ami-bucket
+    all: true
+    launch_permissions: restore
+    allowed_launch_permissions:
+      - "111122223333"
+      - arn:aws:organizations::111122223333:organization/o-0123456789
 """
 
 RETURN = r"""
@@ -248,6 +309,99 @@ images:
       returned: always
       type: bool
       sample: true
+    verification:
+      description: How the AMI compares with the manifest of its stored image.
+      returned: always
+      type: dict
+      contains:
+        equal:
+          description: >-
+            Whether nothing that was compared differs, V(null) where nothing was compared.
+          returned: always
+          type: bool
+          sample: false
+        differences:
+          description: What differs.
+          returned: always
+          type: list
+          elements: dict
+          contains:
+            field:
+              description: >-
+                What it is, such as C(boot_mode), C(disks./dev/xvda.volume_size) or C(tags.team).
+              returned: always
+              type: str
+              sample: disks./dev/xvda.volume_size
+            expected:
+              description: The value in the manifest, or that the task asks for; V(null) for none.
+              returned: always
+              type: raw
+              sample: 8
+            actual:
+              description: The value that the AMI has, V(null) for none.
+              returned: always
+              type: raw
+              sample: 9
+        unknown:
+          description: What could not be compared, since the manifest or AWS does not tell.
+          returned: always
+          type: list
+          elements: str
+          sample: [uefi_data]
+        reason:
+          description: Why nothing was compared, V(null) where it was.
+          returned: always
+          type: str
+          sample: null
+        stored_encrypted:
+          description: >-
+            Whether any disk was encrypted when it was stored, V(null) where that is unknown.
+            Encryption is that of the restoring account and never a difference.
+          returned: always
+          type: bool
+          sample: true
+    evidence:
+      description: >-
+        The evidence that this object restores; V(null) without O(record_evidence), and where the
+        run ended before.
+      returned: always
+      type: dict
+      contains:
+        verified_at:
+          description: >-
+            When this restore was verified, by AWS's clock; V(null) where there is no evidence.
+          returned: always
+          type: str
+          sample: "2026-05-01T12:00:00+00:00"
+        reason:
+          description: Why there is none, V(null) where there is.
+          returned: always
+          type: str
+          sample: null
+    launch_permissions:
+      description: >-
+        What became of the launch permissions in the manifest; V(null) unless they were to be
+        restored, and where the run ended before.
+      returned: always
+      type: dict
+      contains:
+        shared_with:
+          description: Those of the manifest that may launch the AMI (in check mode, could).
+          returned: always
+          type: list
+          elements: str
+          sample: ["111122223333"]
+        left_out:
+          description: Those of the manifest that O(allowed_launch_permissions) does not name.
+          returned: always
+          type: list
+          elements: str
+          sample: ["444455556666"]
+        reason:
+          description: Why none was restored, V(null) where nothing was in the way.
+          returned: always
+          type: str
+          sample: null
 msg:
   description: The counts, then at most ten stored images that need attention, each with its reason.
   returned: always
@@ -286,6 +440,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._restore import (
     tag_diffs,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._restore_targets import found, targets
+from ansible_collections.amistore.aws.plugins.module_utils._restored import (
+    Aftercare,
+    sharing_diffs,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._run import RunOptions, run
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import Bucket
 
@@ -314,6 +472,14 @@ def build_argument_spec() -> dict[str, t.Any]:
         "progress": {"type": "bool", "default": True},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 7200},
+        "verify": {"type": "str", "choices": ["report", "strict"], "default": "report"},
+        "record_evidence": {"type": "bool", "default": False},
+        "launch_permissions": {
+            "type": "str",
+            "choices": ["leave", "restore"],
+            "default": "leave",
+        },
+        "allowed_launch_permissions": {"type": "list", "elements": "str", "default": []},
         **limit_options(RESTORE_LIMITS),
     }
 
@@ -341,6 +507,11 @@ def restore(
 
     watcher = watcher_of(module, f"restore from {bucket.url()}", options.limits, clock)
     run(operation, options.limits, run_options, clock, prepare, report, watcher)
+    if not report.stopped_by:
+        care = Aftercare(ec2, bucket, options)
+        with report.stopping():
+            care.run(report.entries)
+        report.warnings += care.warnings
     return report
 
 
@@ -356,7 +527,9 @@ def main() -> None:
         nothing_to_do(module)
     report = restore(module, options, entries)
     report.exit(
-        module, images=results(report.entries, options.bucket), diff=tag_diffs(report.entries)
+        module,
+        images=results(report.entries, options.bucket),
+        diff=[*tag_diffs(report.entries), *sharing_diffs(report.entries)],
     )
 
 

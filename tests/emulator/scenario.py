@@ -36,6 +36,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Alteration:
+    """How a restored AMI differs from the stored one; None and empty: not at all."""
+
+    boot_mode: str | None = None
+    tpm_support: str | None = None
+    imds_support: str | None = None
+    ena_support: bool | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """GiB by device."""
+    lost_tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Denial:
     """An IAM action and resource that are denied; both may hold `*` and `?`."""
 
@@ -77,6 +90,7 @@ class Scenario:
     restore_seconds_per_gib: float = 6.0
     store_failures: Mapping[str, Failure] = field(default_factory=dict)
     restore_failures: Mapping[str, Failure] = field(default_factory=dict)
+    restore_alterations: Mapping[str, Alteration] = field(default_factory=dict)
     store_in_flight_gib: float | None = STORE_IN_FLIGHT_GIB
     restore_in_flight_gib: float | None = RESTORE_IN_FLIGHT_GIB
     in_flight_includes_new: bool = False
@@ -251,6 +265,17 @@ _denial_record = _record(Denial, action=_text, resource=_text)
 _failures = _map_of(
     _record(Failure, reason=_text, at_percent=_whole(0), times=_optional(_whole(1)))
 )
+_alterations = _map_of(
+    _record(
+        Alteration,
+        boot_mode=_optional(_text),
+        tpm_support=_optional(_text),
+        imds_support=_optional(_text),
+        ena_support=_optional(_boolean),
+        sizes=_map_of(_whole(1)),
+        lost_tags=_list_of(_text),
+    )
+)
 _fault = _record(
     Fault,
     action=_text,
@@ -279,6 +304,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "restore_seconds_per_gib": _number(0),
     "store_failures": _failures,
     "restore_failures": _failures,
+    "restore_alterations": _alterations,
     "store_in_flight_gib": _optional(_number(0)),
     "restore_in_flight_gib": _optional(_number(0)),
     "in_flight_includes_new": _boolean,

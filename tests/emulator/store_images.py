@@ -10,7 +10,7 @@ A backend mixin in moto's own way of dividing the work; its answers are in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from moto.ec2.utils import random_ami_id
@@ -24,7 +24,7 @@ from .image_records import Attributes, Disk, EmulatedAmi, StateReason
 from .limits import MAX_STORABLE_GIB
 from .model import Place, Refused, TaskRecord, Work
 from .paging import Cut, Page, page
-from .scenario import Failure
+from .scenario import Alteration, Failure
 
 _TASK_FILTERS = {"task-state": "state", "bucket": "bucket"}
 
@@ -154,7 +154,7 @@ class StoreImageBackend(MachineImageBackend):
         closed = self.world.missing_for_restore(bucket, key)
         if closed:
             raise Refused.by(choices.BUCKET_CLOSED, action=closed)
-        stored = _stored_image(bucket, key)
+        stored = self._altered(_stored_image(bucket, key), key)
         name = stored.name if name is None else name
         self.require_free_name(name)
         self._require(self.world.forward.for_reading_tags(self.world.caller, self.region_name))
@@ -163,6 +163,12 @@ class StoreImageBackend(MachineImageBackend):
         )
         self.world.restores.admit_new(self.place, stored.gib)
         return self._land(stored, bucket, key, name, tags, snapshot_tags)
+
+    def _altered(self, stored: StoredImage, key: str) -> StoredImage:
+        """What comes back of it, which the scenario may want to differ."""
+        planned = self.world.scenario.restore_alterations
+        names = (key, stored.image_id, "*")
+        return alter(stored, next((planned[name] for name in names if name in planned), None))
 
     def _default_key(self) -> str | None:
         """The key that new snapshots are encrypted with; None while that is off."""
@@ -242,6 +248,20 @@ class StoreImageBackend(MachineImageBackend):
         missing = self.world.forward.for_filling_snapshots(caller, self, image.snapshot_ids)
         if missing and restore.failure is None:
             restore.failure = Failure(choices.REASON_RIGHT_MISSING.format(action=missing))
+
+
+def alter(stored: StoredImage, alteration: Alteration | None) -> StoredImage:
+    """A stored AMI with other attributes, sizes and tags."""
+    if alteration is None:
+        return stored
+    changed = {name: value for name, value in asdict(alteration).items() if value is not None}
+    sizes, lost = changed.pop("sizes"), changed.pop("lost_tags")
+    return replace(
+        stored,
+        attributes={**stored.attributes, **changed},
+        tags={key: value for key, value in stored.tags.items() if key not in lost},
+        disks=tuple(replace(disk, size=sizes.get(disk.device, disk.size)) for disk in stored.disks),
+    )
 
 
 def _merged(stored: dict[str, str], given: dict[str, str], stored_win: bool) -> dict[str, str]:

@@ -215,6 +215,7 @@ def test_shown_scenario_can_be_set_again() -> None:
             "faults": [{"action": "*", "error": "SlowDown"}],
             "deny": ["s3:*"],
             "store_failures": {"*": {}},
+            "restore_alterations": {"*": {"boot_mode": "uefi", "sizes": {"/dev/sdb": 9}}},
             "rates": {"DescribeImages": [1, 2]},
         }
     )

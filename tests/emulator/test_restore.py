@@ -112,6 +112,26 @@ def test_disks_come_back_on_new_snapshots(lab: Lab, stored: str) -> None:
     assert tags_of(snapshots[0])["Name"] == "root"
 
 
+@pytest.mark.parametrize("by", ["key", "id", "*"])
+def test_what_comes_back_can_differ(lab: Lab, stored: str, by: str) -> None:
+    name = {"key": stored, "id": stored.removesuffix(".bin")}.get(by, by)
+    altered = {"boot_mode": "legacy-bios", "sizes": {"/dev/sdb": 101}, "lost_tags": ["Team"]}
+    lab.emulator.scenario(restore_alterations={name: altered})
+    image_id = lab.restore(stored)
+    lab.emulator.advance(10_000)
+    image = lab.described(image_id)
+    assert (image["BootMode"], image["TpmSupport"]) == ("legacy-bios", "v2.0")
+    sizes = [m["Ebs"]["VolumeSize"] for m in image["BlockDeviceMappings"] if "Ebs" in m]
+    assert sizes == [12, 101]
+    assert [snapshot["VolumeSize"] for snapshot in snapshots_of(lab, image)] == [12, 101]
+    assert tags_of(image) == {"amistore:etag": "old"}
+
+
+def test_other_restores_come_back_as_they_were(lab: Lab, stored: str) -> None:
+    lab.emulator.scenario(restore_alterations={"another.bin": {"boot_mode": "legacy-bios"}})
+    assert lab.described(lab.restore(stored))["BootMode"] == "uefi"
+
+
 def test_new_ami_is_pending_and_its_snapshots_show_the_progress(lab: Lab, stored: str) -> None:
     lab.emulator.scenario(restore_seconds=100, restore_seconds_per_gib=0)
     image_id = lab.restore(stored)

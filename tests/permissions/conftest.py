@@ -19,7 +19,12 @@ from .stage import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, REGION, Stage
 
 # Stands for the key that each test makes anew.
 RESTORE_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/restore"
-_HOME: dict[str, Any] = {"name": BUCKET, "region": REGION, "policy_accounts": [ACCOUNT]}
+_HOME: dict[str, Any] = {
+    "name": BUCKET,
+    "region": REGION,
+    "policy_accounts": [ACCOUNT],
+    "policy_evidence": True,
+}
 _ABROAD = {
     "cn-north-1": "aws-cn",
     "us-gov-west-1": "aws-us-gov",
@@ -59,9 +64,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "policy_prefixes": "\n dr/prod \n\ndr test/\n",
         "policy_bucket_keys": "",
         "policy_snapshot_keys": None,
+        "policy_evidence": " ",
     },
     **{
-        region: {**_HOME, "region": region, **_keys(partition, region)}
+        region: {
+            **_HOME,
+            "region": region,
+            "policy_evidence": "false",
+            **_keys(partition, region),
+        }
         for region, partition in _ABROAD.items()
     },
 }

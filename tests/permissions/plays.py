@@ -27,6 +27,8 @@ PREFIX = "dr"
 PLACE: dict[str, Any] = {"bucket": BUCKET, "prefix": PREFIX}
 TWO_YEARS = 2 * 365 * 24 * 3600
 PLANNED = "planned by the test"
+FRIEND = "444455556666"
+"""An account that AMIs are shared with."""
 ELSEWHERE = "elsewhere"
 """The other side of a copy, where everybody may do everything."""
 SEVERAL_PARTS = 24 * 1024**2
@@ -58,8 +60,8 @@ def store(stage: Stage) -> Iterator[Outcome]:
 
 
 def restore(stage: Stage) -> Iterator[Outcome]:
-    """Restore once in vain and once well, change the tags, look at it all."""
-    image_id = stored_image(stage)
+    """Restore in vain, then well, share and record that, change the tags, look at it all."""
+    image_id = stored_image(stage, shared_with=[FRIEND])
     stage.client("ec2").deregister_image(ImageId=image_id)
     key = f"{PREFIX}/{image_id}.bin"
     stage.emulator.scenario(restore_failures={key: {"reason": PLANNED, "times": 1}})
@@ -67,7 +69,16 @@ def restore(stage: Stage) -> Iterator[Outcome]:
     if PLANNED not in failed.text:
         yield failed
         return
-    yield stage.run(ec2_ami_restore, all=True, tags={"drill": "1"}, **PLACE)
+    yield stage.run(
+        ec2_ami_restore,
+        all=True,
+        tags={"drill": "1"},
+        verify="strict",
+        record_evidence=True,
+        launch_permissions="restore",
+        allowed_launch_permissions=[FRIEND],
+        **PLACE,
+    )
     yield stage.run(ec2_ami_restore, all=True, tags={"done": "2"}, purge_tags=True, **PLACE)
     yield stage.run(ec2_ami_store_info, **EVERYTHING)
 
@@ -192,9 +203,9 @@ def plant_image(stage: Stage, name: str = "web", **values: Any) -> str:
     return stage.emulator.seed([image])[0]
 
 
-def stored_image(stage: Stage, name: str = "web") -> str:
+def stored_image(stage: Stage, name: str = "web", **values: Any) -> str:
     """The id of an AMI that the owner has stored."""
-    image_id = plant_image(stage, name)
+    image_id = plant_image(stage, name, **values)
     outcome = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **PLACE)
     assert not outcome.failed, outcome.text
     return image_id

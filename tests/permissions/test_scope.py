@@ -24,6 +24,7 @@ SNAPSHOT = f"arn:aws:ec2:{REGION}::snapshot/snap-0abcdef1"
 VAULT = f"arn:aws:s3:::{BUCKET}"
 STORED = f"{VAULT}/dr/ami-0abcdef1.bin"
 MANIFEST = f"{VAULT}/dr/ami-0abcdef1.json"
+EVIDENCE = f"{VAULT}/dr/ami-0abcdef1.verified.json"
 HOME = {"ec2:Region": REGION}
 OURS = {"aws:ResourceAccount": ACCOUNT}
 ARCHIVED_IN = "aws:ResourceTag/amistore:archived-in"
@@ -71,6 +72,9 @@ ALLOWED = (
         },
     ),
     Case("restore", "ec2:CreateTags", SNAPSHOT, {**PROVED, "aws:TagKeys": ("amistore:etag",)}),
+    Case("restore", "ec2:ModifyImageAttribute", IMAGE, {**PROVED}),
+    Case("restore", "s3:PutObject", EVIDENCE, {**OURS}),
+    Case("restore", "s3:PutObject", f"{VAULT}/dr/copied.verified.json", {**OURS}),
     Case("restore", "ec2:DeregisterImage", IMAGE, {**PROVED}),
     Case("restore", "ec2:DeleteSnapshot", SNAPSHOT, {**PROVED}),
     Case(
@@ -124,6 +128,17 @@ KEPT_OUT = (
     Case("store", "kms:Decrypt", BUCKET_KEY, via("ebs")),
     Case("store", "kms:Decrypt", RESTORE_KEY, via("ebs")),
     Case("restore", "s3:PutObject", STORED, {**OURS}),
+    Case("restore", "s3:PutObject", MANIFEST, {**OURS}),
+    Case("restore", "s3:PutObject", EVIDENCE, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("restore", "s3:PutObject", f"{VAULT}/ami-0abcdef1.verified.json", {**OURS}),
+    Case("restore", "s3:DeleteObject", EVIDENCE, {**OURS}),
+    Case("restore", "ec2:ModifyImageAttribute", IMAGE),
+    Case(
+        "restore",
+        "ec2:ModifyImageAttribute",
+        IMAGE,
+        {"aws:ResourceTag/amistore:stored-image": "other/dr/ami-0abcdef1.bin"},
+    ),
     Case("restore", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
     Case("restore", "s3:GetObject", f"{VAULT}/ami-0abcdef1.bin", {**OURS}),
     Case("restore", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name", "amistore:stored-image")}),
@@ -141,7 +156,7 @@ KEPT_OUT = (
     Case("restore", "ec2:DeleteSnapshot", SNAPSHOT),
     Case("restore", "kms:CreateGrant", RESTORE_KEY, via("ec2")),
     Case("restore", "kms:Encrypt", RESTORE_KEY),
-    Case("restore", "kms:GenerateDataKey", BUCKET_KEY, via("s3")),
+    Case("restore", "kms:GenerateDataKey", BUCKET_KEY, via("ebs")),
     Case("cleanup", "ec2:DeregisterImage", IMAGE),
     Case("cleanup", "ec2:DeleteSnapshot", SNAPSHOT),
     Case("cleanup", "s3:DeleteObject", f"{VAULT}/dr/notes.txt", {**OURS}),
@@ -164,6 +179,18 @@ def test_what_the_modules_do_is_let_in(case: Case, rendered: Rendered) -> None:
 @pytest.mark.parametrize("case", KEPT_OUT, ids=str)
 def test_anything_else_is_kept_out(case: Case, rendered: Rendered) -> None:
     assert verdict(case, rendered) is not Verdict.ALLOW
+
+
+@pytest.mark.parametrize("setting", ["surveyed", "cn-north-1"])
+def test_without_evidence_a_restore_only_reads_the_bucket(setting: str, rendered: Rendered) -> None:
+    statements = rendered[setting]["restore"]["Statement"]
+    actions = {
+        action
+        for statement in statements
+        if "s3" in str(statement)
+        for action in listed(statement["Action"])
+    }
+    assert actions - {"kms:Decrypt"} == {"s3:GetObject", "s3:GetObjectTagging", "s3:ListBucket"}
 
 
 def take_the_bucket(stage: Stage) -> None:

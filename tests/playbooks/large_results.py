@@ -29,9 +29,17 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_decide impor
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_entry import Entry
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof
+from ansible_collections.amistore.aws.plugins.module_utils._evidence import Recorded
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
+from ansible_collections.amistore.aws.plugins.module_utils._launch_permissions import Sharing
+from ansible_collections.amistore.aws.plugins.module_utils._restored import SEE_REASON
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
+from ansible_collections.amistore.aws.plugins.module_utils._verification import (
+    Difference,
+    Verification,
+    not_compared,
+)
 
 NOW = datetime(2026, 5, 1, 3, 12, 45, tzinfo=UTC)
 BUCKET = "b" * 63
@@ -39,6 +47,16 @@ BUCKET = "b" * 63
 PREFIX = "p" * (256 - len(BUCKET) - len("//ami-0123456789abcdef0.bin"))
 REASON = "AWS refused it for a reason of some length. " * 4
 DISKS = 5
+EQUAL = Verification(True, (), ("uefi_data",), stored_encrypted=True)
+DIFFERENT = Verification(
+    False,
+    (
+        Difference("boot_mode", "legacy-bios", "uefi-preferred"),
+        Difference("tags.a-tag-of-some-length", "v" * 40, None),
+    ),
+    ("uefi_data",),
+)
+SHARED = Sharing(("222222222222", "333333333333"), ("444444444444", "all"))
 
 
 def image_id(number: int) -> str:
@@ -108,18 +126,36 @@ def store_results(count: int) -> Any:
 
 
 def restore_results(count: int) -> Any:
-    entries = [
-        _restore.RestoreEntry(
-            label=key(number),
-            reason=REASON,
-            object_key=key(number),
-            name="n" * 128,
-            image_id=image_id(number),
-            image=image(number),
-        )
-        for number in range(count)
-    ]
+    """Every second failed; every tenth came back otherwise than it was."""
+    entries = [restored(number) if number % 2 else failed(number) for number in range(count)]
     return {"images": _restore.results(entries, BUCKET)}
+
+
+def failed(number: int) -> _restore.RestoreEntry:
+    return _restore.RestoreEntry(
+        label=key(number),
+        reason=REASON,
+        object_key=key(number),
+        name="n" * 128,
+        image_id=image_id(number),
+        image=image(number),
+        verification=not_compared("it is not restored"),
+        recorded=Recorded(reason=SEE_REASON),
+        sharing=Sharing(reason=SEE_REASON),
+    )
+
+
+def restored(number: int) -> _restore.RestoreEntry:
+    return _restore.RestoreEntry(
+        label=key(number),
+        object_key=key(number),
+        name="n" * 128,
+        image_id=image_id(number),
+        image=image(number),
+        verification=DIFFERENT if number % 10 == 1 else EQUAL,
+        recorded=Recorded(NOW),
+        sharing=SHARED,
+    )
 
 
 def info_results(count: int) -> Any:

@@ -244,6 +244,63 @@ def test_a_drill_runs_beside_the_originals(
     assert "another web" in job.output
 
 
+@pytest.mark.every_core
+def test_a_drill_is_compared_recorded_and_shared(launch: Launch, emulator: Emulator) -> None:
+    emulator.plant_buckets({"name": "vault"})
+    friend, stranger = "222222222222", "333333333333"
+    [web] = emulator.seed([{"name": "web", "shared_with": [friend, stranger]}])
+    assert launch("store", amistore_bucket="vault", amistore_image_ids=web).succeeded
+    drill = {
+        "amistore_bucket": "vault",
+        "amistore_name_suffix": "-drill",
+        "amistore_verify": "strict",
+        "amistore_record_evidence": "true",
+        "amistore_launch_permissions": "restore",
+        "amistore_allowed_launch_permissions": f"{friend}\r\n444444444444\r\n",
+    }
+    job = launch("restore", **drill)
+    assert job.succeeded, job.output
+    [restored] = job.results("Restore the AMIs")[0]["images"]
+    assert restored["verification"]["equal"] is True
+    assert restored["evidence"]["verified_at"]
+    assert restored["launch_permissions"]["shared_with"] == [friend]
+    assert restored["launch_permissions"]["left_out"] == [stranger]
+    assert emulator.requests()["ModifyImageAttribute"] == 1
+    again = launch("restore", **drill)
+    assert (again.succeeded, again.changed()) == (True, 0)
+    assert again.results("Restore the AMIs")[0]["images"] == [restored | {"changed": False}]
+    status = launch("status", amistore_bucket="vault")
+    assert status.succeeded, status.output
+    assert int(status.artifacts["amistore_status_stored"]) == 1
+
+
+@pytest.mark.every_core
+def test_what_comes_back_otherwise_fails_the_job_and_stays(
+    launch: Launch, emulator: Emulator, web_and_db: list[str]
+) -> None:
+    web, db, _other = web_and_db
+    assert launch("store", amistore_bucket="vault", amistore_image_ids=f"{web}\n{db}").succeeded
+    altered = {"boot_mode": "uefi", "sizes": {"/dev/sdf": 21}, "lost_tags": ["backup"]}
+    emulator.scenario(restore_alterations={web: altered})
+    drill = {"amistore_bucket": "vault", "amistore_name_suffix": "-drill"}
+    job = launch("restore", **drill)
+    assert not job.succeeded
+    restored = job.artifacts["amistore_restored_images"]
+    image_id = restored[f"vault/{web}.bin"]
+    assert job.failure == (
+        f"{image_id} differs from the manifest of {web}.bin in boot_mode,"
+        " disks./dev/sdf.volume_size, tags.backup."
+    )
+    [shown] = [r["msg"] for r in job.results("Show the comparison")]
+    assert f"{web} is back as {image_id}, web (1)-drill: 2 disks, 29 GiB" in shown
+    job = launch("restore", amistore_verify="strict", **drill)
+    assert not job.succeeded
+    assert "stays for inspection" in job.results("Restore the AMIs")[0]["msg"]
+    assert job.changed() == 0
+    states = {image["image_id"]: image["state"] for image in emulator.images()}
+    assert {states[image_id] for image_id in restored.values()} == {"available"}
+
+
 def test_start_now_and_watch_later(
     launch: Launch, emulator: Emulator, web_and_db: list[str]
 ) -> None:
@@ -414,9 +471,7 @@ def test_what_was_not_compared_is_told(
     assert job.succeeded, job.output
     [result] = job.results("Show the comparison")
     restored = job.artifacts["amistore_restored_images"][f"vault/{web}.bin"]
-    assert result["msg"][-1] == (
-        f"{restored} of {web}.bin was not compared: no manifest of its own can be read."
-    )
+    assert result["msg"][-1] == (f"{restored} of {web}.bin was not compared: it has no manifest.")
     assert [
         row["former_image_id"] for row in json.loads((tmp_path / "report.json").read_text())
     ] == [db]

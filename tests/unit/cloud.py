@@ -39,6 +39,7 @@ MUTATING = (
     "DeleteTags",
     "DeregisterImage",
     "DeleteSnapshot",
+    "ModifyImageAttribute",
     "PutObject",
     "PutObjectTagging",
     "DeleteObjectTagging",
@@ -101,6 +102,7 @@ class Cloud:
     images: dict[str, Answer] = field(default_factory=dict)
     snapshots: dict[str, Answer] = field(default_factory=dict)
     permissions: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    uefi_data: dict[str, str] = field(default_factory=dict)
     tasks: list[Answer] = field(default_factory=list)
     buckets: dict[str, dict[str, Thing]] = field(default_factory=lambda: {BUCKET: {}})
     bucket_region: str = REGION
@@ -145,6 +147,8 @@ class Cloud:
                 "Ebs": {
                     "SnapshotId": self.add_snapshot(size, **details.get("snapshot", {})),
                     "VolumeSize": size,
+                    "VolumeType": "gp3",
+                    "DeleteOnTermination": True,
                     "Encrypted": bool(details.get("encrypted")),
                 },
             }
@@ -155,6 +159,9 @@ class Cloud:
             "Name": name,
             "OwnerId": details.get("owner", ACCOUNT),
             "State": details.get("state", "available"),
+            "CreationDate": f"{NOON:%Y-%m-%dT%H:%M:%S.000Z}",
+            "Architecture": "x86_64",
+            "RootDeviceName": "/dev/xvda",
             "RootDeviceType": details.get("root", "ebs"),
             "VirtualizationType": details.get("virtualization", "hvm"),
             "Tags": to_list(details.get("tags", {})),
@@ -246,8 +253,16 @@ class Cloud:
     def _DescribeImageAttribute(self, params: dict[str, Any]) -> Answer:
         if self.images[params["ImageId"]]["OwnerId"] != ACCOUNT:
             raise Refusal("AuthFailure", "Not authorized for image", 403)
+        if params["Attribute"] == "uefiData":
+            value = self.uefi_data.get(params["ImageId"])
+            return {"ImageId": params["ImageId"], "UefiData": {"Value": value} if value else {}}
         permissions = self.permissions.get(params["ImageId"], [])
         return {"ImageId": params["ImageId"], "LaunchPermissions": permissions}
+
+    def _ModifyImageAttribute(self, params: dict[str, Any]) -> Answer:
+        there = self.permissions.setdefault(params["ImageId"], [])
+        there += [each for each in params["LaunchPermission"]["Add"] if each not in there]
+        return {}
 
     def _DescribeStoreImageTasks(self, params: dict[str, Any]) -> Answer:
         if "ImageIds" in params:

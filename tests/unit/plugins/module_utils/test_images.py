@@ -188,6 +188,45 @@ def test_faults_of_other_causes_do_not_make_launch_permissions_unknown(
         _images.launch_permissions(ec2, WEB)
 
 
+def test_sharing_adds_to_whom_it_is_shared_with(ec2: Any, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.permissions[WEB] = [{"UserId": "444455556666"}]
+    _images.share(ec2, WEB, [{"UserId": "777788889999"}])
+    assert cloud.params("ModifyImageAttribute") == [
+        {"ImageId": WEB, "LaunchPermission": {"Add": [{"UserId": "777788889999"}]}}
+    ]
+    assert len(cloud.permissions[WEB]) == 2
+
+
+# UEFI data
+
+
+def test_uefi_data_is_told_by_its_digest(ec2: Any, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.uefi_data[WEB] = "Hello World!"
+    assert _images.uefi_digest(ec2, WEB) == (
+        "7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069"
+    )
+
+
+def test_an_ami_without_uefi_data_is_told_from_one_that_is_not_known(
+    ec2: Any, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    cloud.add_image(DB, owner="444455556666")
+    assert _images.uefi_digest(ec2, WEB) == ""
+    assert _images.uefi_digest(ec2, DB) is None
+    cloud.denials["DescribeImageAttribute"] = Refusal("InvalidAMIID.NotFound")
+    assert _images.uefi_digest(ec2, WEB) is None
+
+
+def test_uefi_data_without_the_right_to_ask_is_an_error(ec2: Any, cloud: Cloud) -> None:
+    cloud.add_image(WEB)
+    cloud.denials["DescribeImageAttribute"] = Refusal("UnauthorizedOperation", status=403)
+    with pytest.raises(AnsibleAWSError):
+        _images.uefi_digest(ec2, WEB)
+
+
 # Restore, encryption and tags
 
 

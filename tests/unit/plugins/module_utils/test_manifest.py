@@ -36,7 +36,7 @@ def built(
     image: dict[str, Any] | None = None, snapshots: tuple[dict[str, Any], ...] = ()
 ) -> Manifest:
     return _manifest.build(
-        ORIGIN, image or IMAGE, snapshots, [{"UserId": "444455556666"}], {"b", "a"}
+        ORIGIN, image or IMAGE, snapshots, [{"UserId": "444455556666"}], {"b", "a"}, "0f"
     )
 
 
@@ -53,6 +53,7 @@ def test_a_manifest_holds_everything_a_recovery_needs() -> None:
         "image": {**IMAGE, "CreationDate": "2026-05-01T00:00:00+00:00"},
         "snapshots": [{"SnapshotId": "snap-1", "VolumeSize": 8}],
         "launch_permissions": [{"UserId": "444455556666"}],
+        "uefi_data_sha256": "0f",
         "object_tag_keys": ["a", "b"],
         "stored_image": None,
     }

@@ -914,7 +914,22 @@ def test_options_are_cleaned() -> None:
         "in_flight_gib": 300,
         "create_burst": 20,
         "seconds_per_create": 5.0,
+        "verify": "report",
+        "record_evidence": True,
+        "launch_permissions": "restore",
+        "allowed_launch_permissions": [ACCOUNT, " "],
     }
     assert RestoreOptions.from_params(params, True) == RestoreOptions(
-        BUCKET, ACCOUNT, True, True, True, 60, Limits(Rate(20, 5.0), 300), True, False
+        BUCKET,
+        ACCOUNT,
+        True,
+        True,
+        True,
+        60,
+        Limits(Rate(20, 5.0), 300),
+        True,
+        False,
+        record_evidence=True,
+        restores_permissions=True,
+        allowed=frozenset({("UserId", ACCOUNT)}),
     )

@@ -558,6 +558,26 @@ def test_launch_permissions_that_may_not_be_read_are_warned_about_once(
     assert warning.startswith("ec2:DescribeImageAttribute was refused")
 
 
+def test_a_manifest_tells_the_uefi_data_of_an_ami_that_boots_by_it(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)["BootMode"] = "uefi-preferred"
+    cloud.uefi_data[WEB] = "Hello World!"
+    storing.started()
+    assert storing.manifest()["uefi_data_sha256"].startswith("7f83b1657ff1fc53")
+    assert "Hello" not in json.dumps(storing.manifest())
+
+
+def test_uefi_data_is_asked_for_only_where_an_ami_boots_by_it(
+    storing: Storing, cloud: Cloud
+) -> None:
+    cloud.add_image(WEB)
+    storing.started()
+    assert storing.manifest()["uefi_data_sha256"] is None
+    asked = [params["Attribute"] for params in cloud.params("DescribeImageAttribute")]
+    assert asked == ["launchPermission"]
+
+
 def test_expired_credentials_write_no_manifest_without_launch_permissions(
     storing: Storing, cloud: Cloud
 ) -> None:

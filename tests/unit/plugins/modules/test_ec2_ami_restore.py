@@ -19,12 +19,23 @@ MODULE = ec2_ami_restore
 
 WEB, DB = "ami-0abcdef1", "ami-0abcdef2"
 KEY = f"dr/{WEB}.bin"
+EQUAL = {
+    "equal": True,
+    "differences": [],
+    "unknown": [],
+    "reason": None,
+    "stored_encrypted": False,
+}
 
 
 def add_stored_image(cloud: Cloud, image_id: str, name: str, encrypted: bool = False) -> None:
-    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 8, "Encrypted": encrypted}}
-    document = {"format_version": 1, "image": {"Name": name, "BlockDeviceMappings": [disk]}}
-    cloud.objects[f"dr/{image_id}.bin"] = Thing(image_id.encode())
+    stored = Thing(image_id.encode())
+    document = {
+        "format_version": 1,
+        "image": Cloud().add_image(image_id, name, encrypted=encrypted),
+        "stored_image": {"etag": stored.etag},
+    }
+    cloud.objects[f"dr/{image_id}.bin"] = stored
     cloud.objects[f"dr/{image_id}.json"] = Thing(json.dumps(document).encode())
 
 
@@ -64,6 +75,9 @@ def test_a_stored_image_is_restored(run: Runner, stored: Cloud) -> None:
         "encrypted": False,
         "progress_percentage": 100,
         "changed": True,
+        "verification": EQUAL,
+        "evidence": None,
+        "launch_permissions": None,
     }
     assert to_dict(stored.images[image_id]["Tags"]) == {
         LOCATION_TAG: f"{BUCKET}/{KEY}",
