@@ -53,6 +53,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
     DEFAULT_PART,
     LARGEST_COPY_OBJECT,
+    SMALLEST_PART,
     Layout,
     Part,
     lay_out,
@@ -82,6 +83,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
+    SERVER_SIDE_AT_FIRST,
     Pace,
     ServerSide,
     Streaming,
@@ -406,12 +408,16 @@ class Copier:
 
     def _plan(self, job: Job) -> None:
         """Find out how the object is to be cut and what is there of it already."""
-        job.source = look_closely(self.source, job.source)
-        size = job.source.size
+        key, size = job.entry.key, job.source.size
+        closely, begun = together(
+            lambda: look_closely(self.source, job.source),
+            lambda: _copy_uploads.begun(self.destination, key) if size > SMALLEST_PART else [],
+        )
+        job.source = closely()
         job.layout = lay_out(size, job.source.part_size, self.options.part_size)
-        if size and job.layout.count > 1:
-            job.unfinished = _copy_uploads.find(
-                self.destination, job.entry.key, job.digest, job.layout
+        if job.layout.count > 1:
+            job.unfinished = _copy_uploads.sort_out(
+                self.destination, key, begun(), job.digest, job.layout
             )
 
     def _source_changed(self, job: Job) -> SourceChangedError:
@@ -651,7 +657,8 @@ class Copier:
 
     # In parts
 
-    def _streaming(self, job: Job, md5_step: int = 0) -> Streaming:
+    def _streaming(self, job: Job) -> Streaming:
+        self._pace.begin()
         return Streaming(
             self.source,
             self.destination,
@@ -659,13 +666,17 @@ class Copier:
             job.entry.key,
             job.entry.counts,
             self.memory,
-            md5_step,
+            foresee=self._pace.foresee,
         )
 
     def _copy_in_parts(self, job: Job) -> None:
-        upload = self._upload(job)
-        stream = self._streaming(job, self._md5_step(job, upload))
-        self._send_parts(job, upload, stream.send)
+        stream = self._streaming(job)
+        with contextlib.closing(stream.ahead):
+            if job.unfinished.fitting is None:
+                stream.read_ahead(job.layout.parts, self._pace.limit)
+            upload = self._upload(job)
+            stream = replace(stream, md5_step=self._md5_step(job, upload))
+            self._send_parts(job, upload, stream.send)
 
     def _upload(self, job: Job) -> Upload:
         """Return the upload to go on with, a new one where there is none."""
@@ -1071,6 +1082,7 @@ class Copier:
             if self._fits_one_request(job):
                 self._copy_whole(job, server)
             else:
+                self._pace.begin(SERVER_SIDE_AT_FIRST)
                 self._send_parts(job, self._upload(job), server.send)
         except CopyError as error:
             if self.options.method == SERVER_SIDE or not _refused(error):

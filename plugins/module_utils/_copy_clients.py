@@ -26,6 +26,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     Side,
     StoppedError,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import MOST_STRETCHES
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import given
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
@@ -54,7 +55,7 @@ def sides(
     :raises InputError: for source options that do not go together.
     """
     params = module.params
-    config = client_config(params, options.concurrency)
+    config = client_config(params, options.concurrency * MOST_STRETCHES)
     destination = Side(
         DESTINATION,
         module.client("s3", aws_config=config),

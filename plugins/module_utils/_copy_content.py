@@ -21,7 +21,7 @@ class Memory:
     """How many bytes of parts may be held at a time; a single part is always let in."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._held = 0
         self._changed = threading.Condition()
         self.most_held = 0
@@ -34,7 +34,7 @@ class Memory:
         """
         left = size
         with self._changed:
-            self._changed.wait_for(lambda: not self._held or self._held + size <= self._limit)
+            self._changed.wait_for(lambda: not self._held or self._held + size <= self.limit)
             self._held += size
             self.most_held = max(self.most_held, self._held)
 
@@ -52,8 +52,32 @@ class Memory:
             let_go(left)
 
 
-class Content:
-    """A part as it came in, which is handed out once, chunk by chunk, and forgotten on the way.
+class Chunks:
+    """Bytes as they came in, handed out once, chunk by chunk, and forgotten on the way."""
+
+    def __init__(self) -> None:
+        self._chunks: collections.deque[bytes] = collections.deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def take_in(self, body: t.Any) -> None:
+        """Read a body to its end."""
+        while chunk := body.read(CHUNK):
+            self._add(chunk)
+
+    def _add(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        self._chunks.append(chunk)
+
+    def read(self, _size: int = -1) -> bytes:
+        """Return the next chunk, whole, whatever is asked for."""
+        return self._chunks.popleft() if self._chunks else b""
+
+
+class Content(Chunks):
+    """A part as it came in, with its sums.
 
     It is what botocore takes for a file: something to `read`, of a known length.
     """
@@ -64,36 +88,40 @@ class Content:
         :param md5_step: the size of the stretches to make MD5 sums of, 0 for none.
         :param whole_md5: whether to make the MD5 sum of the whole.
         """
-        self._chunks: collections.deque[bytes] = collections.deque()
+        super().__init__()
         self._sha256 = hashlib.sha256()
         self._whole = hashlib.md5(usedforsecurity=False) if whole_md5 else None
         self._stretches = _Stretches(md5_step) if md5_step else None
-        self._size = 0
         self._leaving = 0
+        self.on_came: t.Callable[[int], None] = lambda _count: None
+        """Is told of bytes as they come."""
         self.on_left: t.Callable[[int], None] = lambda _count: None
         """Is told how many bytes need not be held any longer."""
 
-    def __len__(self) -> int:
-        return self._size
+    def add_sums(self, md5_step: int, whole_md5: bool) -> None:
+        """Make these sums as well, as long as nothing was handed out."""
+        if whole_md5:
+            self._whole = hashlib.md5(usedforsecurity=False)
+        self._stretches = _Stretches(md5_step) if md5_step else None
+        for chunk in self._chunks:
+            self._sum_md5(chunk)
 
-    def take_in(self, body: t.Any) -> None:
-        """Read a body to its end."""
-        while chunk := body.read(CHUNK):
-            self._size += len(chunk)
-            self._sha256.update(chunk)
-            if self._whole:
-                self._whole.update(chunk)
-            if self._stretches:
-                self._stretches.update(chunk)
-            self._chunks.append(chunk)
+    def _add(self, chunk: bytes) -> None:
+        self._sha256.update(chunk)
+        self._sum_md5(chunk)
+        super()._add(chunk)
+        self.on_came(len(chunk))
 
-    def read(self, _size: int = -1) -> bytes:
+    def _sum_md5(self, chunk: bytes) -> None:
+        if self._whole:
+            self._whole.update(chunk)
+        if self._stretches:
+            self._stretches.update(chunk)
+
+    def read(self, size: int = -1) -> bytes:
         """Return the next chunk, whole, since it goes into a socket anyway."""
         self.on_left(self._leaving)
-        self._leaving = 0
-        if not self._chunks:
-            return b""
-        chunk = self._chunks.popleft()
+        chunk = super().read(size)
         self._leaving = len(chunk)
         return chunk
 

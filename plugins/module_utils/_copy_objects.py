@@ -10,6 +10,7 @@ import hashlib
 import json
 import typing as t
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
@@ -18,6 +19,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     SourceChangedError,
     StoppedError,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
 # As HeadObject answers them and CreateMultipartUpload takes them.
@@ -105,24 +107,32 @@ def look_closely(side: Side, seen: Seen) -> Seen:
     if not seen.size:
         return seen
     version = {"VersionId": seen.version_id} if seen.version_id else {}
-    first = _look_at_part(side, seen, 1, version) if version else None
-    pinned = first is not None
     count = parts_in_etag(seen.etag)
+    numbers = (1, count) if count > 1 else (1,)
+    looks = _look_at_parts(side, seen, numbers, version) if version else [None]
+    pinned = looks[0] is not None
     if count <= 1:
         return replace(seen, pinned=pinned, part_size=seen.size)
-    pin = version if pinned else {}
-    first = first or _look_at_part(side, seen, 1, pin) or {}
-    size = int(first.get("ContentLength") or seen.size)
-    known = -(-seen.size // size) == count and _is_even(side, seen, size, count, pin)
+    if not pinned:
+        looks = _look_at_parts(side, seen, numbers, {})
+    first, last = looks
+    size = int((first or {}).get("ContentLength") or seen.size)
+    known = -(-seen.size // size) == count and _is_even(seen, size, count, last)
     return replace(seen, pinned=pinned, part_size=size if known else None)
 
 
-def _is_even(side: Side, seen: Seen, size: int, count: int, version: t.Mapping[str, t.Any]) -> bool:
+def _is_even(seen: Seen, size: int, count: int, last: t.Mapping[str, t.Any] | None) -> bool:
     """Tell whether the last part has the size that it has when all others are equally large, as
     far as the server tells.
     """
-    last = _look_at_part(side, seen, count, version)
     return last is None or bool(last["ContentLength"] == seen.size - (count - 1) * size)
+
+
+def _look_at_parts(
+    side: Side, seen: Seen, numbers: t.Sequence[int], version: t.Mapping[str, t.Any]
+) -> list[t.Mapping[str, t.Any] | None]:
+    looks = [partial(_look_at_part, side, seen, number, version) for number in numbers]
+    return [look() for look in together(*looks)]
 
 
 def _look_at_part(

@@ -10,12 +10,18 @@ import contextlib
 import threading
 import typing as t
 from dataclasses import dataclass, field
+from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     error_code,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_ahead import Ahead, read_held
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import (
+    Chunks,
+    Content,
+    Memory,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
@@ -32,18 +38,30 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     SourceChangedError,
     explain,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import Stretches
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
+    FEWEST,
+    Foresight,
+    Useful,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
+_Taker = t.TypeVar("_Taker", bound=Chunks)
+
+# S3 itself moves the parts of a server-side copy, so a few more cost nobody anything.
+SERVER_SIDE_AT_FIRST = 12
 # Within so many seconds, one throttled answer is as good as many.
 SAME_CONGESTION = 1.0
 
 
 class Pace:
-    """How many parts move at a time: fewer once a server throttles, then slowly more again."""
+    """How many parts move at a time: as many as are of use, fewer once a server throttles."""
 
     def __init__(self, most: int, clock: Clock) -> None:
-        self._most = self._limit = most
+        self._most = self._allowed = most
+        self._useful = Useful(most)
         self._clock = clock
         self._moving = 0
         self._in_a_row = 0
@@ -52,16 +70,33 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        return self._limit
+        return min(self._allowed, self._useful.number)
+
+    def begin(self, at_first: int = FEWEST) -> None:
+        """Forget how long parts took, since those of another object or task take another time."""
+        with self._changed:
+            self._useful = Useful(self._most, at_first)
+
+    def foresee(self, size: int, seconds: float) -> None:
+        """Hear that reading a part of this size will take so long."""
+        with self._changed:
+            self._useful.foresee(size, seconds)
+            self._changed.notify_all()
 
     @contextlib.contextmanager
     def slot(self) -> t.Iterator[None]:
         """Wait for one's turn to move a part."""
         with self._changed:
-            self._changed.wait_for(lambda: self._moving < self._limit)
+            self._changed.wait_for(lambda: self._moving < self.limit)
             self._moving += 1
+            useful = self._useful
+            # Throttled, fewer move than the number says, so it is not tried at all.
+            attempt = useful.attempt if useful.number <= self._allowed else -1
+        began = self._clock.now()
         try:
             yield
+            with self._changed:
+                useful.learn(attempt, self._clock.now() - began)
         finally:
             with self._changed:
                 self._moving -= 1
@@ -72,7 +107,7 @@ class Pace:
         with self._changed:
             now = self._clock.now()
             if now - self._slowed_at >= SAME_CONGESTION:
-                self._limit = max(1, self._limit // 2)
+                self._allowed = max(1, self.limit // 2)
                 self._slowed_at = now
             self._in_a_row = 0
 
@@ -80,8 +115,8 @@ class Pace:
         """Count a part that went well."""
         with self._changed:
             self._in_a_row += 1
-            if self._in_a_row >= self._limit:
-                self._limit = min(self._most, self._limit + 1)
+            if self._in_a_row >= self.limit:
+                self._allowed = min(self._most, self._allowed + 1)
                 self._in_a_row = 0
                 self._changed.notify_all()
 
@@ -159,16 +194,46 @@ class Streaming:
     memory: Memory
     md5_step: int = 0
     """The size of the source's parts where their MD5 sums are wanted, else 0."""
+    stretches: Stretches = field(default_factory=Stretches)
+    foresee: t.Callable[[int, float], None] = lambda _size, _seconds: None
+    """Is told early how many seconds reading a part of a size will take."""
+    ahead: Ahead = field(default_factory=Ahead)
+
+    def read_ahead(self, parts: t.Sequence[Part], most: int) -> None:
+        """Begin to read the first of these parts, before there is an upload for them."""
+        fitting = min(most, self.memory.limit // parts[0].size)
+        if fitting:
+            self.ahead.start(parts[:fitting], self.memory, self.read_plain)
+
+    def read_plain(self, part: Part) -> Content:
+        """Return a part of the source with no more sums than its SHA-256."""
+        return self._read(part, 0, False)
 
     def read(self, part: Part, whole_md5: bool = False) -> Content:
         """Return a part of the source, pinned and of exactly its length."""
+        return self._read(part, self.md5_step, whole_md5)
 
+    def _read(self, part: Part, md5_step: int, whole_md5: bool) -> Content:
         def read_once() -> Content:
-            content = fetch(self.source, self.seen, part, Content(self.md5_step, whole_md5))
+            content = self._fetch(part, Content(md5_step, whole_md5))
             self.counts.add(read=len(content))
             return content
 
         return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+
+    def _fetch(self, part: Part, content: Content) -> Content:
+        """Read a part once, over several connections where one is slow."""
+        pieces = self.stretches.of(part)
+        began = self.source.clock.now()
+        if len(pieces) == 1:
+            content.on_came = Foresight(part.size, self.source.clock.now, self.foresee).saw
+            fetch(self.source, self.seen, part, content)
+        else:
+            reads = [partial(fetch, self.source, self.seen, piece, Chunks()) for piece in pieces]
+            for read in together(*reads):
+                content.take_in(read())
+        self.stretches.learn(pieces[0].size, self.source.clock.now() - began)
+        return content
 
     def sum_up(self, part: Part) -> str:
         """Return the checksum of a part of the source, read anew."""
@@ -183,9 +248,7 @@ class Streaming:
         what = f"send part {part.number} of"
 
         def send_once() -> SentPart:
-            with self.memory.hold(part.size) as let_go:
-                content = self.read(part, whole_md5=not upload.checks)
-                content.on_left = let_go
+            with self._held(part, whole_md5=not upload.checks) as content:
                 self.counts.add(sent=part.size)
                 answer = self.destination.send(
                     what,
@@ -204,6 +267,18 @@ class Streaming:
         sent = self.destination.retry(what, self.key, send_once)
         self.counts.add(parts=1)
         return sent
+
+    @contextlib.contextmanager
+    def _held(self, part: Part, whole_md5: bool) -> t.Iterator[Content]:
+        """Hold a part in memory, be it read ahead or now, and let go of it as it leaves."""
+        held = self.ahead.take(part.number)
+        if held:
+            held.content.add_sums(self.md5_step, whole_md5)
+        else:
+            held = read_held(self.memory, part, partial(self.read, whole_md5=whole_md5))
+        held.content.on_left = held.let_go
+        with contextlib.closing(held):
+            yield held.content
 
 
 def refuse_other(
@@ -228,7 +303,7 @@ def refuse_other(
     )
 
 
-def fetch(side: Side, seen: Seen, part: Part, content: Content) -> Content:
+def fetch(side: Side, seen: Seen, part: Part, content: _Taker) -> _Taker:
     """Read a stretch of an object once.
 
     :raises SourceChangedError: it is not the object that was seen.

@@ -67,11 +67,18 @@ def mark(digest: str) -> bytes:
     return f"amistore.aws unfinished copy {digest}".ljust(MARK_SIZE).encode()
 
 
-def find(side: Side, key: str, digest: str, layout: Layout) -> Unfinished:
-    """Return the unfinished uploads under the key that carry a mark of ours."""
+def begun(side: Side, key: str) -> list[Upload]:
+    """Return all unfinished uploads under the key."""
+    return list(_uploads(side, key))
+
+
+def sort_out(
+    side: Side, key: str, uploads: t.Iterable[Upload], digest: str, layout: Layout
+) -> Unfinished:
+    """Return those of the unfinished uploads under the key that carry a mark of ours."""
     fitting: list[Upload] = []
     others: list[Upload] = []
-    for upload in _uploads(side, key):
+    for upload in uploads:
         try:
             seen = _mark_of(side, key, upload)
             if seen is None:

@@ -96,10 +96,12 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts move at a time, 1 to 256. Fewer do once a server asks to slow down, and where
-        more would not fit into O(memory).
-      - Each part is read and sent over one connection at a time. Where the network gives each
-        connection its share, as between partitions, more parts at a time are faster.
+      - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
+        its first bytes come slowly, and more move as long as more of them are faster. Fewer do once
+        a server asks to slow down, and where more would not fit into O(memory).
+      - Each part is read, over up to four connections where one is slow, and then sent over one.
+        Where the network gives each connection its share, as between partitions, more parts at a
+        time are faster.
     type: int
     default: 64
   memory:

@@ -112,6 +112,8 @@ class S3InMemory:
     """By operation, what happens ahead of every call."""
     on_the_way: Callable[[str, Answer, bytes], bytes] = lambda _operation, _params, body: body
     """What becomes of the body of a GET or of an upload."""
+    as_file: Callable[[bytes], io.BytesIO] = io.BytesIO
+    """How the body of a GET comes in."""
     moment: datetime = NOON
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: Any = field(default_factory=threading.RLock)
@@ -202,7 +204,7 @@ class S3InMemory:
         length = len(body)
         body = self.on_the_way("GetObject", params, body)
         return {
-            "Body": StreamingBody(io.BytesIO(body), length),
+            "Body": StreamingBody(self.as_file(body), length),
             "ContentLength": length,
             "ETag": f'"{thing.etag}"',
         }

@@ -7,7 +7,9 @@ twice, and what becomes of every fault.
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,8 +19,19 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import FEWEST
 from tests.unit.cloud import NOON, Refusal
-from tests.unit.relay import BODY, KEY, MANIFEST_KEY, PART, RECORD_KEY, Relay, failing, passing
+from tests.unit.relay import (
+    BODY,
+    KEY,
+    MANIFEST_KEY,
+    MIB,
+    PART,
+    RECORD_KEY,
+    Relay,
+    failing,
+    passing,
+)
 from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
@@ -569,7 +582,7 @@ def test_throttling_lowers_the_number_of_parts_at_a_time(relay: Relay) -> None:
     copier = relay.copier(concurrency=8)
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
-    assert copier._pace.limit < 8
+    assert copier._pace.limit < FEWEST
 
 
 def _entry() -> CopyEntry:
@@ -830,6 +843,141 @@ def test_a_destination_that_cannot_tell_tags_is_left_alone(relay: Relay) -> None
     relay.s3.always["GetObjectTagging"] = refuse
     entry = relay.copy()
     assert (entry.state, entry.changed) == (State.PRESENT, False)
+
+
+def test_slow_parts_are_read_over_several_connections(relay: Relay) -> None:
+    body = b"".join(bytes([number]) * MIB for number in range(4 * 5)) + b"the end"
+    relay.store(body)
+
+    def dawdle(params: Any) -> None:
+        if params["Bucket"] == SOURCE_BUCKET and params["Key"] == KEY:
+            relay.clock.time += 5
+
+    relay.s3.always["GetObject"] = dawdle
+    entry = relay.copy()
+    assert (entry.state, entry.parts) == (State.COPIED, 5)
+    assert relay.s3.get(KEY).body == body
+    ranges = [params.get("Range") for params in relay.s3.cloud.params("GetObject")]
+    assert f"bytes=0-{PART - 1}" in ranges
+    quarter = PART // 4
+    assert {
+        f"bytes={PART + place * quarter}-{PART + (place + 1) * quarter - 1}" for place in range(4)
+    } <= set(ranges)
+
+
+@pytest.mark.parametrize("damage", [Refusal("PreconditionFailed", status=412), FORBIDDEN])
+def test_a_stretch_that_cannot_be_read_ends_the_copy(relay: Relay, damage: Refusal) -> None:
+    relay.store()
+    bad = f"bytes={PART + PART // 4}-{PART + PART // 2 - 1}"
+
+    def dawdle(params: Any) -> None:
+        relay.clock.time += 5
+        if params.get("Range") == bad:
+            raise damage
+
+    relay.s3.always["GetObject"] = dawdle
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert damage.code in entry.reason or "overwritten" in entry.reason
+    assert not relay.s3.has(KEY)
+
+
+def test_parts_are_read_while_the_upload_begins(relay: Relay) -> None:
+    relay.store()
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(params: Any) -> None:
+        if params.get("Range") in (None, f"bytes=0-{PART - 1}"):
+            both.wait()
+
+    relay.s3.always["CreateMultipartUpload"] = meet
+    relay.s3.always["GetObject"] = lambda params: meet(params) if "Range" in params else None
+    entry = relay.copy()
+    assert (entry.state, relay.s3.get(KEY).body) == (State.COPIED, BODY)
+    ranges = [params["Range"] for params in relay.s3.cloud.params("GetObject") if "Range" in params]
+    assert len(ranges) == len(set(ranges)) == entry.parts
+
+
+def test_what_was_read_ahead_is_let_go_where_the_upload_cannot_begin(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["CreateMultipartUpload"] = failing(FORBIDDEN)
+    copier = relay.copier(concurrency=4)
+    copier.copy(entry := _entry())
+    assert entry.state is State.FAILED
+    assert copier.memory.most_held > PART
+    with copier.memory.hold(copier.memory.limit):
+        assert copier.memory.most_held == copier.memory.limit
+
+
+def test_a_part_that_cannot_be_read_ahead_ends_the_copy(relay: Relay) -> None:
+    relay.store()
+
+    def refuse(params: Any) -> None:
+        if "Range" in params:
+            raise FORBIDDEN
+
+    relay.s3.always["GetObject"] = refuse
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "read part 1" in entry.reason
+    assert not relay.s3.has(KEY)
+
+
+def test_slow_connections_are_noticed_before_the_first_part_is_through(relay: Relay) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            relay.clock.time += 0.5
+            return super().read(size)
+
+    relay.store()
+    relay.s3.as_file = Slow
+    limits: list[int] = []
+    copier = relay.copier(concurrency=40)
+    relay.s3.always["UploadPart"] = lambda _params: limits.append(copier._pace.limit)
+    copier.copy(entry := _entry())
+    assert entry.state is State.COPIED
+    assert limits[0] == 40
+
+
+def test_nothing_is_read_ahead_for_an_upload_that_goes_on(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["UploadPart"] = refuse_part_three
+    assert relay.copy().state is State.FAILED
+    del relay.s3.always["UploadPart"]
+    before = len(relay.bodies_read())
+    entry = relay.copy()
+    assert (entry.state, entry.parts_reused) == (State.COPIED, 2)
+    assert len(relay.bodies_read()) - before == entry.parts - entry.parts_reused
+
+
+def refuse_part_three(params: Any) -> None:
+    if params["PartNumber"] == 3:
+        raise FORBIDDEN
+
+
+def test_source_and_unfinished_uploads_are_looked_at_at_the_same_time(relay: Relay) -> None:
+    relay.store()
+    both = threading.Barrier(2, timeout=30)
+    met: list[str] = []
+
+    def meet(name: str) -> Callable[[Any], None]:
+        def wait(params: Any) -> None:
+            if name != "HeadObject" or params.get("PartNumber") == 1:
+                both.wait()
+                met.append(name)
+
+        return wait
+
+    relay.s3.always["HeadObject"] = meet("HeadObject")
+    relay.s3.always["ListMultipartUploads"] = meet("ListMultipartUploads")
+    assert relay.copy().state is State.COPIED
+    assert sorted(met) == ["HeadObject", "ListMultipartUploads"]
+
+
+def test_unfinished_uploads_are_not_asked_for_where_there_can_be_none(relay: Relay) -> None:
+    relay.store(BODY[:PART])
+    assert relay.copy().state is State.COPIED
+    assert not relay.s3.cloud.params("ListMultipartUploads")
 
 
 def test_a_server_that_finds_no_uploads_to_list(relay: Relay) -> None:

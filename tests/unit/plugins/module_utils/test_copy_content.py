@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from types import SimpleNamespace
@@ -19,12 +20,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_content import 
     Content,
     Memory,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     md5_of,
     md5s_of,
     sha256_of,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import FEWEST
 from tests.unit.cloud import VirtualClock
 
 
@@ -52,6 +55,18 @@ def test_sums_do_not_depend_on_how_the_bytes_come(body: bytes, step: int, sizes:
     assert content.md5s == md5s_of(body, step)
     assert content.md5 == md5_of(body)
     assert b"".join(iter(content.read, b"")) == body
+
+
+def test_sums_that_are_added_later_are_those_of_the_whole() -> None:
+    body = bytes(range(256)) * 20_000
+    content = Content()
+    content.take_in(io.BytesIO(body))
+    content.add_sums(1_000_000, True)
+    assert content.md5 == md5_of(body)
+    assert content.md5s == md5s_of(body, 1_000_000)
+    assert content.sha256 == sha256_of(body)
+    content.add_sums(0, False)
+    assert content.md5s == ()
 
 
 def test_no_md5_is_made_unasked() -> None:
@@ -103,6 +118,8 @@ def test_memory_is_free_again_whatever_was_let_go_early() -> None:
 def test_pace_halves_once_per_congestion_and_recovers() -> None:
     clock = VirtualClock()
     pace = Pace(16, clock)
+    pace.begin(16)
+    assert pace.limit == 16
     pace.slow_down()
     pace.slow_down()
     assert pace.limit == 8
@@ -115,6 +132,61 @@ def test_pace_halves_once_per_congestion_and_recovers() -> None:
     for _turn in range(1000):
         pace.speed_up()
     assert pace.limit == 16
+
+
+def _move(pace: Pace, clock: VirtualClock, parts: int, seconds: float = 1.0) -> None:
+    for _part in range(parts):
+        with pace.slot():
+            clock.time += seconds
+
+
+def test_pace_grows_while_parts_take_no_longer() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    assert pace.limit == FEWEST
+    _move(pace, clock, 200)
+    assert pace.limit == 64
+
+
+def test_pace_hears_what_is_foreseen() -> None:
+    pace = Pace(64, VirtualClock())
+    pace.foresee(8 * MIB, 1.0)
+    assert pace.limit == 32
+
+
+def test_pace_tries_nothing_while_it_is_throttled() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    pace.slow_down()
+    _move(pace, clock, 200)
+    for _turn in range(1000):
+        pace.speed_up()
+    assert pace.limit == FEWEST
+
+
+def test_pace_learns_anew_for_each_object() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    _move(pace, clock, 200)
+    pace.begin()
+    assert pace.limit == FEWEST
+
+
+def test_pace_learns_nothing_of_a_part_that_failed() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    for _part in range(100):
+        with contextlib.suppress(ZeroDivisionError), pace.slot():
+            raise ZeroDivisionError
+    assert pace.limit == FEWEST
+
+
+def test_congestion_counts_from_what_moves_and_outlasts_the_object() -> None:
+    pace = Pace(64, VirtualClock())
+    pace.slow_down()
+    assert pace.limit == FEWEST // 2
+    pace.begin()
+    assert pace.limit == FEWEST // 2
 
 
 def test_pace_never_stops() -> None:

@@ -1,0 +1,146 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many parts at a time are of use: more, as long as more of them move more.
+
+Where distance or a cap on each connection is the bound, a part takes as long beside sixty others as
+beside ten. Where the server or this machine is, twice as many take twice as long; then the fewest
+that keep it busy are best, since each one more makes a server slower than it needs to be.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
+
+FEWEST = 4
+# Twice as many that move less than half as much again are not worth it.
+WORTH = 0.5
+TIMES_MORE = 2.0
+# A quarter fewer that move nearly as much are enough.
+TIMES_FEWER = 0.75
+AS_MUCH = 0.95
+# After how many rounds another number is tried; twice as many each time that none was better.
+PATIENCE = 4
+MOST_PATIENCE = 64
+# What is aimed at in the first seconds, when nobody knows yet: about what one process can sum up.
+BYTES_PER_SECOND = 256 * MIB
+
+
+class Useful:
+    """Tries numbers, and learns from the seconds of the parts that were begun since."""
+
+    def __init__(self, most: int, at_first: int = FEWEST) -> None:
+        self._most = most
+        self._fewest = min(most, FEWEST)
+        self.number = min(most, at_first)
+        self.attempt = 0
+        """Counts the numbers that were tried. Whoever begins a part keeps it for `learn`."""
+        self._seconds: list[float] = []
+        self._kept = 0
+        """The best number so far, 0 before the first round is over."""
+        self._kept_rate = 0.0
+        self._rounds = 0
+        self._patience = PATIENCE
+        self._upwards = True
+
+    def foresee(self, size: int, seconds: float) -> None:
+        """Use more from the first where a part of this size will take so long to read."""
+        needed = int(BYTES_PER_SECOND * seconds / size)
+        if not self._kept and needed > self.number:
+            self._try(min(self._most, needed))
+
+    def learn(self, attempt: int, seconds: float) -> None:
+        """Count a part that came to its end.
+
+        :param attempt: `attempt` when it was begun; those of earlier ones are passed by.
+        """
+        if attempt != self.attempt:
+            return
+        self._seconds.append(seconds)
+        if len(self._seconds) >= self.number:
+            mean = sum(self._seconds) / len(self._seconds)
+            self._seconds = []
+            self._end_round(self.number / mean if mean > 0 else float("inf"))
+
+    def _end_round(self, rate: float) -> None:
+        """Decide what comes next, once as many parts were moved as go at a time.
+
+        | number    | rate                       | next                                        |
+        |-----------|----------------------------|---------------------------------------------|
+        | the first | any                        | keep it, try more                           |
+        | the kept  | any                        | wait for the patience to end, then try      |
+        | more      | half as much again or more | keep it, try still more                     |
+        | more      | less                       | back to the kept; later try fewer           |
+        | fewer     | nearly the same            | keep it, try still fewer                    |
+        | fewer     | less                       | back to the kept; later try more            |
+        """
+        if not self._kept:
+            self._keep(rate)
+            self._go_on()
+        elif self.number == self._kept:
+            self._kept_rate = rate
+            self._rounds += 1
+            if self._rounds >= self._patience and not self._go_on():
+                self._turn()
+                self._go_on()
+        elif rate >= self._kept_rate * self._wanted():
+            self._keep(rate)
+            self._patience = PATIENCE
+            self._go_on()
+        else:
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+            self._turn()
+            self._try(self._kept)
+
+    def _wanted(self) -> float:
+        if self.number < self._kept:
+            return AS_MUCH
+        return 1 + WORTH * (self.number / self._kept - 1)
+
+    def _keep(self, rate: float) -> None:
+        self._kept, self._kept_rate = self.number, rate
+
+    def _turn(self) -> None:
+        self._upwards = not self._upwards
+
+    def _go_on(self) -> bool:
+        """Try the next number in the direction that is due; return whether there is one."""
+        self._rounds = 0
+        times = TIMES_MORE if self._upwards else TIMES_FEWER
+        other = min(self._most, max(self._fewest, int(self._kept * times)))
+        if other != self._kept:
+            self._try(other)
+        return other != self._kept
+
+    def _try(self, number: int) -> None:
+        self.number = number
+        self.attempt += 1
+        self._seconds = []
+
+
+class Foresight:
+    """Tells from the first bytes of a part how long all of it will take."""
+
+    def __init__(
+        self, size: int, now: t.Callable[[], float], tell: t.Callable[[int, float], None]
+    ) -> None:
+        self._size = size
+        self._now = now
+        self._tell = tell
+        self._began = now()
+        self._first = self._first_at = 0.0
+        self._came = 0
+
+    def saw(self, count: int) -> None:
+        """Count bytes that came: the time until the first ones is due once, that since to all."""
+        now = self._now()
+        if not self._came:
+            self._first, self._first_at = count, now
+        else:
+            rest = (now - self._first_at) / (self._came + count - self._first)
+            whole = self._first_at - self._began + rest * (self._size - self._first)
+            self._tell(self._size, whole)
+        self._came += count

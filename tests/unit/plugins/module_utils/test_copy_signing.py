@@ -1,0 +1,87 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A part is handed out once, so nothing may want to read it before it is sent."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import (
+    client_config,
+    send_at_once,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import CHUNK, Content
+
+BODY = b"a part" * CHUNK
+
+
+class NoAnswer(io.BytesIO):
+    def stream(self, **_options: Any) -> list[bytes]:
+        return []
+
+
+class Sent:
+    """A client whose requests go nowhere; the last one is kept as it would be sent."""
+
+    def __init__(self, url: str, aws_config: dict[str, Any]) -> None:
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="AKIAEMULATEDEMULATED",
+            aws_secret_access_key="emulated",
+            config=Config(**client_config({"aws_config": aws_config}, 4)),
+        )
+        events = self.client.meta.events
+        events.register_last("before-call.s3.UploadPart", send_at_once)
+        events.register("before-send.s3.UploadPart", self._keep)
+        self.headers: dict[str, str] = {}
+        self.body = b""
+
+    def _keep(self, request: Any, **_context: Any) -> AWSResponse:
+        for name, value in request.headers.items():
+            self.headers[name.lower()] = value.decode() if isinstance(value, bytes) else value
+        self.body = b"".join(iter(lambda: request.body.read(CHUNK), b""))
+        return AWSResponse(request.url, 200, {}, NoAnswer())
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "aws_config",
+    [
+        {},
+        {"signature_version": "s3v4"},
+        {"signature_version": "s3"},
+        {"s3": {"payload_signing_enabled": True}},
+        {"s3": {"addressing_style": "path", "payload_signing_enabled": True}},
+        {"retries": {"max_attempts": 5, "mode": "adaptive"}},
+    ],
+)
+def test_a_part_is_sent_whole_whatever_the_user_configures(
+    url: str, aws_config: dict[str, Any]
+) -> None:
+    content = Content()
+    content.take_in(io.BytesIO(BODY))
+    sent = Sent(url, aws_config)
+    sent.client.upload_part(
+        Bucket="vault",
+        Key="key",
+        UploadId="upload",
+        PartNumber=1,
+        Body=content,
+        ChecksumSHA256=content.sha256,
+    )
+    assert sent.body == BODY
+    assert sent.headers["content-length"] == str(len(BODY))
+    assert sent.headers["x-amz-checksum-sha256"] == content.sha256
+    assert "transfer-encoding" not in sent.headers
+    if aws_config.get("signature_version") != "s3":
+        assert sent.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+        assert "x-amz-checksum-sha256" in sent.headers["authorization"]

@@ -1,0 +1,163 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many parts at a time are of use, learnt in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
+    FEWEST,
+    Foresight,
+    Useful,
+)
+
+Seconds = Callable[[int, float], float]
+"""What a part takes that begins beside so many others at that moment."""
+
+
+@dataclass(frozen=True)
+class Run:
+    seconds: float
+    numbers: list[int]
+    """The number after each part."""
+
+
+def run(useful: Useful, parts: int, seconds: Seconds) -> Run:
+    """Move parts through as many slots as are useful."""
+    now, begun, numbers = 0.0, 0, list[int]()
+    moving: list[tuple[float, int, float]] = []
+    while len(numbers) < parts:
+        while begun < parts and len(moving) < useful.number:
+            takes = seconds(len(moving) + 1, now)
+            heapq.heappush(moving, (now + takes, useful.attempt, takes))
+            begun += 1
+        now, attempt, takes = heapq.heappop(moving)
+        useful.learn(attempt, takes)
+        numbers.append(useful.number)
+    return Run(now, numbers)
+
+
+def capped(_number: int, _now: float) -> float:
+    return 2.0
+
+
+def test_the_number_doubles_each_round_where_each_connection_is_capped() -> None:
+    found = run(Useful(64), 128, capped)
+    assert found.numbers[0] == FEWEST
+    # Parts that are on their way at a change do not count, so each number takes up to twice 2 s.
+    assert found.seconds <= 8 * 2.0
+    assert max(found.numbers) == 64
+
+
+def test_what_is_foreseen_to_be_slow_begins_with_the_most() -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, 2.0)
+    assert useful.number == 64
+    assert run(useful, 128, capped).seconds == pytest.approx(2 * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "number"), [(0.0, 4), (0.05, 4), (0.2, 6), (0.5, 16), (1.0, 32), (60.0, 64)]
+)
+def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, seconds)
+    assert useful.number == number
+
+
+def test_what_is_foreseen_only_adds_and_only_at_first() -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, 0.5)
+    useful.foresee(8 * MIB, 0.1)
+    assert useful.number == 16
+    run(useful, 16, bound)
+    number = useful.number
+    useful.foresee(8 * MIB, 60.0)
+    assert useful.number == number
+
+
+def test_no_more_are_used_than_allowed() -> None:
+    assert max(run(Useful(20), 500, capped).numbers) == 20
+    assert set(run(Useful(1), 50, capped).numbers) == {1}
+    assert set(run(Useful(3), 50, capped).numbers) == {3}
+
+
+def bound(number: int, _now: float) -> float:
+    """A server that moves ten parts a second, however many it has."""
+    return number / 10
+
+
+def worn_out(number: int, _now: float) -> float:
+    """A server that moves as much with 8 at a time as with fewer, and half with 16."""
+    return number / 10 * max(1.0, number / 8)
+
+
+@pytest.mark.parametrize("server", [bound, worn_out])
+def test_few_move_where_the_server_is_the_bound(server: Seconds) -> None:
+    found = run(Useful(64), 2000, server)
+    assert sum(found.numbers) / len(found.numbers) <= 1.1 * FEWEST
+    assert max(found.numbers) == 2 * FEWEST
+    assert found.seconds <= 1.02 * 2000 / 10
+
+
+def test_too_many_at_first_become_fewer() -> None:
+    found = run(Useful(64, 48), 2000, worn_out)
+    assert found.numbers[-1] <= 8
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.5, 0.8])
+def test_chance_does_not_keep_the_number_small(spread: float) -> None:
+    chance = random.Random(7)
+    found = run(Useful(64), 5000, lambda _number, _now: chance.lognormvariate(0.0, spread))
+    assert max(found.numbers[:500]) == 64
+    assert sum(found.numbers[500:]) / len(found.numbers[500:]) >= 48
+
+
+def test_fewer_move_once_the_server_gets_slower() -> None:
+    def later_bound(number: int, now: float) -> float:
+        return 1.0 if now < 20 else number / 8
+
+    found = run(Useful(64), 8000, later_bound)
+    assert max(found.numbers) == 64
+    assert found.numbers[-1] <= 24
+
+
+def test_more_move_once_the_server_gets_faster() -> None:
+    def later_free(number: int, now: float) -> float:
+        return number / 10 if now < 20 else 1.0
+
+    assert max(run(Useful(64), 2000, later_free).numbers[1000:]) == 64
+
+
+def test_parts_that_were_begun_before_a_change_tell_nothing() -> None:
+    useful = Useful(64)
+    before = useful.attempt
+    useful.foresee(8 * MIB, 0.5)
+    for _part in range(1000):
+        useful.learn(before, 0.001)
+    assert useful.number == 16
+
+
+def test_the_time_of_a_part_is_foreseen_from_its_first_bytes() -> None:
+    now, told = [10.0], list[tuple[int, float]]()
+    foresight = Foresight(8 * MIB, lambda: now[0], lambda *of: told.append(of))
+    now[0] += 0.5
+    foresight.saw(MIB)
+    assert not told
+    now[0] += 0.2
+    foresight.saw(MIB)
+    now[0] += 0.6
+    foresight.saw(2 * MIB)
+    # Half a second until it came, and 0.2, then on average 0.8 / 3, for each further MiB.
+    assert told == [
+        (8 * MIB, pytest.approx(0.5 + 0.2 * 7)),
+        (8 * MIB, pytest.approx(0.5 + 0.8 / 3 * 7)),
+    ]
