@@ -243,8 +243,8 @@ images:
       sample: []
     stored_image:
       description: >-
-        Its stored image, C(<prefix>/<ami-id>.bin), V(null) where there is none, or where it was not looked at because nothing
-        hangs on it.
+        Its stored image, C(<prefix>/<ami-id>.bin), V(null) where there is none, or where it was not
+        looked at because nothing hangs on it.
       returned: always
       type: dict
       contains:
