@@ -225,6 +225,9 @@ class Archive:
             if now is None or not self._do(entry, step, now):
                 return
             entry.done.append(step)
+        if entry.done and self.wish.end_state is EndState.AVAILABLE:
+            # What somebody else does to it from now on is not ours to undo.
+            set_tags(self.client, entry.image_id, marks.not_archived(entry.image_id))
 
     def _still_right(self, entry: Entry, step: Step) -> datetime | None:
         """Look again at all that the plan rests on; return AWS's time, None where it fell."""
@@ -278,8 +281,9 @@ class Archive:
         mark = self._mark(entry.image_id, stored.etag)
         by_id = {snapshot.snapshot_id: snapshot for snapshot in entry.snapshots}
         for snapshot_id in entry.snapshot_ids:
-            if not mark.is_on(by_id.get(snapshot_id)):
-                set_tags(self.client, snapshot_id, mark.tags(snapshot_id))
+            snapshot = by_id.get(snapshot_id)
+            if not mark.is_on(snapshot):
+                set_tags(self.client, snapshot_id, mark.tags_for(snapshot, snapshot_id))
 
     def _unprotect(self, entry: Entry, now: datetime) -> None:
         image = entry.image

@@ -62,15 +62,29 @@ class Mark:
         }
 
     def is_on(self, snapshot: Snapshot | None) -> bool:
-        """Tell whether a snapshot carries this very mark."""
-        if snapshot is None:
+        """Tell whether a snapshot carries this very mark, and no date from an earlier time."""
+        if snapshot is None or snapshot.tags.get(GONE_SINCE):
             return False
         return self.tags(snapshot.snapshot_id).items() <= snapshot.tags.items()
+
+    def tags_for(self, snapshot: Snapshot | None, snapshot_id: str) -> dict[str, str]:
+        """Return what to tag a snapshot with.
+
+        An AMI that came back out of the Recycle Bin has snapshots with a date; were it left, a run
+        that dies before it writes the new one would let them go at once.
+        """
+        dated = snapshot is not None and GONE_SINCE in snapshot.tags
+        return {**self.tags(snapshot_id), **({GONE_SINCE: ""} if dated else {})}
 
 
 def is_own(snapshot: Snapshot) -> bool:
     """Tell whether the mark was made on this snapshot, not on one that it was copied from."""
     return snapshot.tags.get(SELF) == snapshot.snapshot_id
+
+
+def not_archived(image_id: str) -> dict[str, str]:
+    """Return the tag of an AMI that is back in service."""
+    return {SERVICE: image_id}
 
 
 def write_time(moment: datetime) -> str:

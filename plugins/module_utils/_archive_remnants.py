@@ -149,7 +149,7 @@ class Remnants:
 
     def _grace(self, snapshot: Snapshot, now: datetime) -> tuple[Grace, datetime | None]:
         told = snapshot.tags.get(marks.GONE_SINCE)
-        if told is None:
+        if not told:
             return Grace.UNSET, None
         since = marks.read_time(told)
         if since is None:

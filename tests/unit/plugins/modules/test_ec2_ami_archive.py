@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_archive
-from tests.unit.archive_world import PREFIX, World, fresh_world
+from tests.unit.archive_world import PREFIX, World, fresh_world, no_gate
 from tests.unit.cloud import BUCKET, Cloud, Refusal, Thing, Wire, forbidden
 from tests.unit.module_runner import Result, Runner
 from tests.unit.usage_ec2 import image_number, moment, refusal
@@ -519,6 +519,28 @@ def test_a_snapshot_without_a_date_is_dated_and_waits(
     assert archive("deregistered", snapshots_after_days=7).image["done"] == ["delete_snapshots"]
 
 
+def test_an_old_date_does_not_outlive_an_ami_that_came_back(
+    archive: Any, world: World, gone: tuple[str, str]
+) -> None:
+    """Out of the Recycle Bin, and deregistered again by a run that dies right then."""
+    image_id, snapshot_id = gone
+    tags = world.ec2.snapshots[snapshot_id]["Tags"]
+    world.add(1)
+    world.ec2.snapshots[snapshot_id]["Tags"] = tags
+
+    def gate(when: str, operation: str) -> None:
+        if (when, operation) == ("after", "DeregisterImage"):
+            raise refusal("UnauthorizedOperation")
+
+    world.ec2.gate = gate
+    assert archive("deregistered", snapshots_after_days=7).failed
+    assert image_id not in world.ec2.images
+    world.ec2.gate = no_gate
+    again = archive("deregistered", snapshots_after_days=7)
+    assert again.image["done"] == ["date_snapshots"]
+    assert snapshot_id in world.ec2.snapshots
+
+
 def test_without_a_grace_time_snapshots_stay_for_ever(
     archive: Any, world: World, gone: tuple[str, str]
 ) -> None:
@@ -615,6 +637,14 @@ def test_a_deprecation_of_somebody_else_stays(archive: Any, world: World) -> Non
 def test_a_tag_that_was_copied_from_another_ami_undoes_nothing(archive: Any, world: World) -> None:
     tag = {"Key": "amistore:archive", "Value": f"{image_number(7)} deprecate disable"}
     world.add(State="disabled", Tags=[tag])
+    assert archive("available").image["reasons"] == ["not_by_archive"]
+
+
+def test_what_somebody_disables_after_the_way_back_is_theirs(archive: Any, world: World) -> None:
+    image_id = world.add()
+    archive()
+    archive("available")
+    world.ec2.images[image_id]["State"] = "disabled"
     assert archive("available").image["reasons"] == ["not_by_archive"]
 
 
