@@ -315,6 +315,18 @@ class Bucket:
                 )
             return t.cast(bytes, body.read())
 
+    def try_reading(self, key: str, etag: str) -> None:
+        """Read the first byte of this very object, which takes the key that encrypts it.
+
+        :raises AmiStoreError: when it cannot be read, or is another object by now.
+        """
+        self._send("read", self._get_first_byte, key, IfMatch=f'"{etag}"')
+
+    def _get_first_byte(self, **params: t.Any) -> None:
+        answer = self._client.get_object(Range="bytes=0-0", **params)
+        with contextlib.closing(answer["Body"]) as body:
+            body.read()
+
     def write(self, key: str, content: bytes, **params: t.Any) -> None:
         """Write a small JSON object."""
         self._call(

@@ -97,9 +97,9 @@ class Request:
                 filters=tuple(filters),
                 owners=tuple(dict.fromkeys(owners)) or ("self",),
             ),
-            unused_days=_in_range("unused_days", params["unused_days"], 1, 36500),
+            unused_days=in_range("unused_days", params["unused_days"], 1, 36500),
             reference_types=tuple(dict.fromkeys(params["references"])),
-            template_versions=_in_range(
+            template_versions=in_range(
                 "launch_template_versions",
                 params["launch_template_versions"],
                 1,
@@ -112,7 +112,7 @@ class Request:
         )
 
 
-def _in_range(option: str, value: int, least: int, most: int) -> int:
+def in_range(option: str, value: int, least: int, most: int) -> int:
     if not least <= value <= most:
         raise InputError(f"{option} {value} is out of range: give {least} to {most}.")
     return value
@@ -128,20 +128,28 @@ class Survey:
         self._warn = warn
         self._sdk = Sdk.of(client)
         self._facts = Facts(bucket_given=bucket is not None)
-        self._judge = Judge(self._sdk, datetime.now(timezone.utc), request.unused_days, self._facts)
+        self.judge = Judge(self._sdk, datetime.now(timezone.utc), request.unused_days, self._facts)
 
     def run(self) -> tuple[list[dict[str, t.Any]], list[str]]:
         """Return what is known about each AMI, and the ids that were not found.
 
         :raises AnsibleAWSError: when the AMIs cannot be listed, or the credentials are refused.
         """
+        sight = self.look()
+        return [self.judge.describe(item) for item in sight.images], sight.missing
+
+    def look(self) -> Sight:
+        """Gather what `judge` judges by, and return the AMIs.
+
+        :raises AnsibleAWSError: when the AMIs cannot be listed, or the credentials are refused.
+        """
         sight = see_images(self._client, self._request.choice)
         if sight.time:
-            self._judge = replace(self._judge, now=sight.time)
+            self.judge = replace(self.judge, now=sight.time)
         if sight.images:
             self._tell_what_botocore_lacks()
             self._gather(sight)
-        return [self._judge.describe(item) for item in sight.images], sight.missing
+        return sight
 
     def _gather(self, sight: Sight) -> None:
         image_ids = [item.image.image_id for item in sight.images]
@@ -204,7 +212,7 @@ class Survey:
             image_id = item.image.image_id
             if not item.owned:
                 continue
-            if not wanted and self._judge.verdict(item).archivable is False:
+            if not wanted and self.judge.verdict(item).archivable is False:
                 self._facts.spared.add(image_id)
                 continue
             try:

@@ -36,6 +36,12 @@ from .limits import (
 )
 from .model import Refused
 
+# What is read of other services is not emulated; one of each kind stands for all.
+_READ_RESOURCES = {
+    "imagebuilder:GetContainerRecipe": "container-recipe/any/1.0.0",
+    "ssm:GetParameters": "parameter/any",
+}
+
 
 @dataclass(frozen=True)
 class ReferenceQuery:
@@ -88,9 +94,17 @@ class ImageUsageBackend(MachineImageBackend):
 
     def _authorize_look_at(self, kind: str) -> None:
         """EC2 looks at other resources in the caller's name."""
-        via = Target(context={"aws:CalledVia": ("ec2-images.amazonaws.com",)})
         for action in REFERENCE_RIGHTS[kind]:
+            name = _READ_RESOURCES.get(action, "")
+            via = Target(
+                arn=f"{self._account_arn(action.partition(':')[0])}:{name}" if name else "*",
+                context={"aws:CalledVia": ("ec2-images.amazonaws.com",)},
+            )
             self.world.authorize(action, via)
+
+    def _account_arn(self, service: str) -> str:
+        region = self.region_name
+        return f"arn:{get_partition(region)}:{service}:{region}:{self.account_id}"
 
     def _instances(self, options: Mapping[str, Sequence[str]] | None) -> Iterator[PlantedReference]:
         if options is None:
@@ -116,8 +130,7 @@ class ImageUsageBackend(MachineImageBackend):
                 yield PlantedReference(image_id, "ec2:LaunchTemplate", arn)
 
     def _arn(self, kind: str, name: str) -> str:
-        region = self.region_name
-        return f"arn:{get_partition(region)}:ec2:{region}:{self.account_id}:{kind}/{name}"
+        return f"{self._account_arn('ec2')}:{kind}/{name}"
 
     def ancestry(self, image_id: str) -> list[EmulatedAmi]:
         """The AMI, its source, and so on, as far as this account sees them. Raises Refused."""

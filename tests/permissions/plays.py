@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.modules import ec2_ami
 
 from ansible_collections.amistore.aws.plugins.modules import (
+    ec2_ami_archive,
     ec2_ami_restore,
     ec2_ami_store,
     ec2_ami_store_copy,
@@ -35,6 +36,14 @@ EVERYTHING: dict[str, Any] = {"include": ["tags", "encryption", "manifest"], **P
 KEY_ARN = f"arn:aws:kms:{REGION}:123456789012:key/{{}}"
 BUCKET_KEY = KEY_ARN.format("11111111-1111-1111-1111-111111111111")
 SNAPSHOT_KEY = KEY_ARN.format("22222222-2222-2222-2222-222222222222")
+
+# The runs of an archive, and a step that each of them takes.
+ARCHIVING = (
+    ("disabled", "disable"),
+    ("available", "enable"),
+    ("deregistered", "deregister"),
+    ("deregistered", "delete_snapshots"),
+)
 
 Play = Callable[[Stage], Iterator[Outcome]]
 
@@ -152,6 +161,21 @@ def usage(stage: Stage) -> Iterator[Outcome]:
     yield stage.run(ec2_ami_usage_info, image_ids=[image_id], **everything)
 
 
+def archive(stage: Stage) -> Iterator[Outcome]:
+    """Disable a stored AMI, take it back, deregister it, and delete its snapshots a week later."""
+    protected = "enabled-without-cooldown"
+    plant_image(stage, "not-stored", age=TWO_YEARS)
+    image_id = plant_image(stage, age=TWO_YEARS, deregistration_protection=protected)
+    stored = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **PLACE)
+    assert not stored.failed, stored.text
+    everything: dict[str, Any] = {"all": True, "allow": ["protected"], **PLACE}
+    for end_state, _step in ARCHIVING:
+        if end_state == "deregistered":
+            everything |= {"accept_untested": True, "snapshots_after_days": 7}
+        yield stage.run(ec2_ami_archive, end_state=end_state, **everything)
+        stage.emulator.advance(8 * 86400)
+
+
 def source_of(key: str) -> dict[str, Any]:
     """The options that let a copy read with the rights of this caller."""
     return {"source_access_key": key, "source_secret_key": "not checked"}
@@ -164,6 +188,7 @@ PLAYS: dict[str, Play] = {
     "copy_source": copy_source,
     "copy_destination": copy_destination,
     "usage": usage,
+    "archive": archive,
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from tests.tools import collection_tree
 
 Document = dict[str, Any]
-POLICIES = ("store", "restore", "cleanup", "copy_source", "copy_destination", "usage")
+POLICIES = ("store", "restore", "cleanup", "copy_source", "copy_destination", "usage", "archive")
 ROLE = "amistore.aws.ami_store_bucket"
 _PREFIX = "ami_store_bucket_"
 _LOCAL = {"ansible_connection": "local"}

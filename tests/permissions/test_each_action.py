@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import with_key
 from .needs import NEEDS, Kind, Need
-from .plays import PLAYS, encrypt, first_failure
+from .plays import ARCHIVING, PLAYS, encrypt, first_failure
 from .rendering import POLICIES, Document, actions_of, without
 from .stage import Stage
 
@@ -36,6 +36,7 @@ def test_exactly_the_policy_is_enough(
     for outcome in PLAYS[policy](stage):
         assert not outcome.failed, outcome.text
         assert "refused" not in outcome.warnings
+        assert "not authorized" not in outcome.warnings
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -46,6 +47,16 @@ def test_exactly_the_policy_is_enough_with_keys(
     for outcome in PLAYS[policy](stage):
         assert not outcome.failed, outcome.text
         assert "refused" not in outcome.warnings
+        assert "not authorized" not in outcome.warnings
+
+
+def test_with_its_policy_every_step_of_an_archive_is_taken(
+    stage: Stage, rendered: Rendered
+) -> None:
+    """What may not be known would keep AMIs from it without a failure."""
+    stage.allow(rendered["prefix"]["archive"])
+    for outcome, (_end_state, step) in zip(PLAYS["archive"](stage), ARCHIVING, strict=True):
+        assert step in [done for image in outcome.values["images"] for done in image["done"]]
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -27,6 +27,8 @@ MANIFEST = f"{VAULT}/dr/ami-0abcdef1.json"
 EVIDENCE = f"{VAULT}/dr/ami-0abcdef1.verified.json"
 HOME = {"ec2:Region": REGION}
 OURS = {"aws:ResourceAccount": ACCOUNT}
+ARCHIVED_IN = "aws:ResourceTag/amistore:archived-in"
+MARKED = {ARCHIVED_IN: f"{BUCKET}/dr/ami-0abcdef1.bin"}
 PROVED = {"aws:ResourceTag/amistore:stored-image": f"{BUCKET}/dr/ami-0abcdef1.bin"}
 
 
@@ -82,8 +84,21 @@ ALLOWED = (
         {**via("ec2"), "kms:GrantIsForAWSResource": "true"},
     ),
     Case("cleanup", "s3:DeleteObject", STORED, {**OURS}),
+    Case("archive", "ec2:DeregisterImage", IMAGE),
+    Case("archive", "ec2:DeleteSnapshot", SNAPSHOT, {**MARKED}),
+    Case("archive", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("amistore:archive",)}),
+    Case("archive", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("amistore:deregistered-at",)}),
+    Case("archive", "s3:GetObject", MANIFEST, {**OURS}),
 )
 KEPT_OUT = (
+    Case("archive", "ec2:DeleteSnapshot", SNAPSHOT),
+    Case("archive", "ec2:DeleteSnapshot", SNAPSHOT, {ARCHIVED_IN: "other/dr/ami-1.bin"}),
+    Case("archive", "ec2:CreateTags", IMAGE, {"aws:TagKeys": ("Name",)}),
+    Case("archive", "ec2:CreateTags", SNAPSHOT, {"aws:TagKeys": ("amistore:stored-image",)}),
+    Case("archive", "s3:DeleteObject", STORED, {**OURS}),
+    Case("archive", "s3:PutObject", MANIFEST, {**OURS}),
+    Case("archive", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),
+    Case("archive", "ssm:GetParameters", f"arn:aws:ssm:{REGION}:{OTHER_ACCOUNT}:parameter/a"),
     Case("copy_source", "s3:PutObject", STORED, {**OURS}),
     Case("copy_source", "s3:GetObject", f"{VAULT}/dr/notes.txt", {**OURS}),
     Case("copy_source", "s3:GetObject", STORED, {"aws:ResourceAccount": OTHER_ACCOUNT}),

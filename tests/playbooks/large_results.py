@@ -20,6 +20,15 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
     _restore,
     _store,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import (
+    Copy,
+    Plan,
+    Proven,
+    Step,
+    Verdict,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._archive_entry import Entry
+from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof
 from ansible_collections.amistore.aws.plugins.module_utils._evidence import Recorded
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
 from ansible_collections.amistore.aws.plugins.module_utils._launch_permissions import Sharing
@@ -172,6 +181,27 @@ def info_results(count: int) -> Any:
     }
 
 
+def archive_results(count: int) -> Any:
+    """Each with every step that one run takes, and then a failure."""
+    return {"images": [archived(number).describe() for number in range(count)]}
+
+
+def archived(number: int) -> Entry:
+    seen = image(number)
+    steps = (Step.MARK_SNAPSHOTS, Step.UNPROTECT, Step.DEREGISTER, Step.DATE_SNAPSHOTS)
+    found = Proof(Copy.READY, Proven.YES, stored=stored(number), verified_at=NOW)
+    return Entry(
+        image_id(number),
+        seen,
+        Plan(steps, ("changed_meanwhile", "stored", "test_unknown")),
+        Verdict(True, (), ("used", "protected", "referenced")),
+        found,
+        NOW,
+        done=list(steps),
+        error=REASON,
+    )
+
+
 def manifest() -> Any:
     origin = _manifest.Origin("123456789012", "us-east-1", "aws", BUCKET, key(1))
     snapshots = [
@@ -193,6 +223,7 @@ def main(count: int) -> None:
         "ec2_ami_store": store_results(count),
         "ec2_ami_restore": restore_results(count),
         "ec2_ami_store_info": info_results(count),
+        "ec2_ami_archive": archive_results(count),
         "manifest": manifest(),
     }
     print(json.dumps(results))

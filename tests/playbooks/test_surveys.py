@@ -18,7 +18,7 @@ from tests.playbooks import survey_rules
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = ROOT / "playbooks"
 SURVEYS = ROOT / "extensions" / "awx" / "surveys"
-PLAYS = ("relay", "restore", "secure_bucket", "status", "store")
+PLAYS = ("archive", "relay", "restore", "secure_bucket", "status", "store")
 WORKFLOW_PLAYS = ("secure_bucket", "store", "status")
 ROLE_SPEC = ROOT / "roles" / "ami_store_bucket" / "meta" / "argument_specs.yml"
 # Inputs that the head of each play reads, before there are tasks.

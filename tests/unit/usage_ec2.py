@@ -137,10 +137,9 @@ class Ec2:
             found = [image for image in found if image["OwnerId"] == ACCOUNT]
         elif owners:
             found = [image for image in found if image["OwnerId"] in owners]
-        fields = {"image-id": "ImageId", "name": "Name"}
         for one in params["Filters"]:
             assert 0 < len(one["Values"]) <= 200
-            found = [image for image in found if image[fields[one["Name"]]] in one["Values"]]
+            found = [image for image in found if _values(image, one["Name"]) & {*one["Values"]}]
         headers = {"date": format_datetime(self.now, usegmt=True)} if self.now else {}
         metadata = {"ResponseMetadata": {"HTTPHeaders": headers}}
         return {**self._page("Images", found, params, params["MaxResults"]), **metadata}
@@ -197,3 +196,13 @@ class Ec2:
                 }
             )
         return {"ImageAncestryEntries": chain}
+
+
+def _values(image: Answer, name: str) -> set[str]:
+    """What a filter of DescribeImages compares."""
+    if name == "block-device-mapping.snapshot-id":
+        return {mapping["Ebs"]["SnapshotId"] for mapping in image["BlockDeviceMappings"]}
+    if name.startswith("tag:"):
+        tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+        return {tags[name.removeprefix("tag:")]} if name.removeprefix("tag:") in tags else set()
+    return {image[{"image-id": "ImageId", "name": "Name"}[name]]}

@@ -14,6 +14,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 
 from ansible_collections.amistore.aws.plugins.doc_fragments._ami_store import ModuleDocFragment
 from ansible_collections.amistore.aws.plugins.modules import (
+    ec2_ami_archive,
     ec2_ami_restore,
     ec2_ami_store,
     ec2_ami_store_copy,
@@ -30,6 +31,7 @@ MODULES = [
     ec2_ami_store_info,
     ec2_ami_store_retention,
     ec2_ami_usage_info,
+    ec2_ami_archive,
     s3_bucket_baseline,
 ]
 FRAGMENTS = {
