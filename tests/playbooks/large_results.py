@@ -18,9 +18,14 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
     _catalogue,
     _manifest,
     _restore,
+    _retention_report,
     _store,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
+from ansible_collections.amistore.aws.plugins.module_utils._retention_images import (
+    Family,
+    RetainedEntry,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
@@ -136,6 +141,25 @@ def info_results(count: int) -> Any:
     }
 
 
+def retention_results(count: int) -> Any:
+    family = Family("n" * 128, "123456789012", "ap-southeast-1", PREFIX)
+    entries = [
+        RetainedEntry(
+            key=key(number),
+            image_id=image_id(number),
+            stored=stored(number),
+            beside=frozenset(),
+            modified=NOW,
+            name="n" * 128,
+            family=family,
+            stored_at=NOW,
+            failure=REASON,
+        )
+        for number in range(count)
+    ]
+    return {"images": _retention_report.results(entries)}
+
+
 def manifest() -> Any:
     origin = _manifest.Origin("123456789012", "us-east-1", "aws", BUCKET, key(1))
     snapshots = [
@@ -157,6 +181,7 @@ def main(count: int) -> None:
         "ec2_ami_store": store_results(count),
         "ec2_ami_restore": restore_results(count),
         "ec2_ami_store_info": info_results(count),
+        "ec2_ami_store_retention": retention_results(count),
         "manifest": manifest(),
     }
     print(json.dumps(results))
