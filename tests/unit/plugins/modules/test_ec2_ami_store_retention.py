@@ -510,7 +510,7 @@ class Killed(BaseException):
     """The end of a process in the middle of its work."""
 
 
-CALLS = 46
+CALLS = 50
 """How many calls a whole run makes on that."""
 
 
@@ -578,6 +578,28 @@ def test_a_manifest_that_waits_for_its_image_stays(of_whom: str, run: Runner, va
 
 
 # What others do meanwhile
+
+
+def restoring(vault: Vault, number: int) -> None:
+    """Let an AMI be restored from a stored image, as ec2_ami_restore does."""
+    tags = {"amistore:stored-image": f"{BUCKET}/{key_of(number)}"}
+    vault.cloud.add_image(image_id(0xABC), "web-restored", state="pending", tags=tags)
+
+
+def test_what_an_ami_is_being_restored_from_stays(thin: Thinner, vault: Vault) -> None:
+    for number in (1, 2, 3):
+        vault.add(number)
+    restoring(vault, 2)
+    assert reasons(thin(keep_newest=1)) == {"1": NEWEST, "2": ("kept", "restoring"), "3": OLDER}
+
+
+def test_a_restore_that_begins_meanwhile_keeps_it_too(run: Runner, vault: Vault) -> None:
+    vault.add(1)
+    vault.add(2)
+    looks(vault, lambda: restoring(vault, 2), 2)
+    result = run(bucket=BUCKET, prefix="dr", keep_newest=1)
+    assert reasons(result)["2"] == ("kept", "restoring")
+    assert vault.deleted == []
 
 
 def looks(vault: Vault, happen: Any, at: int) -> None:
@@ -817,6 +839,6 @@ def test_a_hundred_images_are_looked_at_in_few_calls(run: Runner, vault: Vault) 
         "ListObjectsV2": 1,
         "GetObject": 110,
         "GetBucketVersioning": 1,
-        "DescribeImages": 1,
+        "DescribeImages": 2,
         "HeadObject": 10,
     }
