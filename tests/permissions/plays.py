@@ -65,7 +65,7 @@ def restore(stage: Stage) -> Iterator[Outcome]:
 
 def cleanup(stage: Stage) -> Iterator[Outcome]:
     """Thin out stored images, remove one whose AMI is there, and an AMI restored for a drill."""
-    stored_image(stage, "older")
+    stored_image(stage, name="older")
     stage.emulator.advance(60)
     image_id = stored_image(stage)
     thinned = stage.run(ec2_ami_store_retention, family_tag="team", keep_newest=1, **PLACE)
@@ -167,9 +167,9 @@ def plant_image(stage: Stage, name: str = "web", **values: Any) -> str:
     return stage.emulator.seed([image])[0]
 
 
-def stored_image(stage: Stage, name: str = "web") -> str:
+def stored_image(stage: Stage, **values: Any) -> str:
     """The id of an AMI that the owner has stored."""
-    image_id = plant_image(stage, name)
+    image_id = plant_image(stage, **values)
     outcome = stage.run(ec2_ami_store, key=OWNER_KEY, image_ids=[image_id], **PLACE)
     assert not outcome.failed, outcome.text
     return image_id

@@ -18,14 +18,11 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
     _catalogue,
     _manifest,
     _restore,
+    _retention_images,
     _retention_report,
     _store,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image
-from ansible_collections.amistore.aws.plugins.module_utils._retention_images import (
-    Family,
-    RetainedEntry,
-)
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import StoreTask
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
 
@@ -142,9 +139,9 @@ def info_results(count: int) -> Any:
 
 
 def retention_results(count: int) -> Any:
-    family = Family("n" * 128, "123456789012", "ap-southeast-1", PREFIX)
+    family = _retention_images.Family("n" * 128, "123456789012", "ap-southeast-1", PREFIX)
     entries = [
-        RetainedEntry(
+        _retention_images.RetainedEntry(
             key=key(number),
             image_id=image_id(number),
             stored=stored(number),
