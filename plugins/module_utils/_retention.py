@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -111,6 +112,24 @@ def _clean_pattern(text: str) -> re.Pattern[str]:
 
 
 @dataclass(frozen=True)
+class Order:
+    """The order of a family by age."""
+
+    ages: tuple[tuple[datetime, datetime, str], ...]
+    """The oldest first."""
+    verified: RetainedEntry | None
+    """The newest that is."""
+
+    @classmethod
+    def of(cls, members: t.Sequence[RetainedEntry]) -> Order:
+        verified = next((member for member in reversed(members) if member.verified), None)
+        return cls(tuple(member.age_order for member in members), verified)
+
+    def newer_than(self, entry: RetainedEntry) -> int:
+        return len(self.ages) - bisect.bisect_right(self.ages, entry.age_order)
+
+
+@dataclass(frozen=True)
 class AtWork:
     """What EC2 says about stored images that would go."""
 
@@ -133,7 +152,7 @@ class Thinning:
     warnings: list[str] = field(default_factory=list)
     entries: list[RetainedEntry] = field(default_factory=list)
     _families: dict[Family, list[RetainedEntry]] = field(default_factory=dict)
-    """Those that are known and there, the newest first."""
+    """Those that are known and there, the oldest first."""
     _beside: dict[str, list[Companion]] = field(default_factory=dict)
     """What goes with each of those that go, by the key."""
 
@@ -169,24 +188,24 @@ class Thinning:
         for entry in self.entries:
             if entry.stored is not None and not entry.unknown and entry.family is not None:
                 self._families.setdefault(entry.family, []).append(entry)
-        for members in self._families.values():
-            members.sort(key=lambda member: member.age_order, reverse=True)
+        orders = {}
+        for family, members in self._families.items():
+            members.sort(key=lambda member: member.age_order)
+            orders[family] = Order.of(members)
         for entry in self.entries:
             entry.findings = Findings(there=entry.stored is not None)
             if not entry.unknown and entry.family is not None:
-                entry.findings = self._place(entry, self._families.get(entry.family, []))
+                entry.findings = self._place(entry, orders.get(entry.family, Order((), None)))
             self._judge(entry)
 
-    def _place(self, entry: RetainedEntry, members: t.Sequence[RetainedEntry]) -> Findings:
-        newer = sum(member.age_order > entry.age_order for member in members)
-        verified = next((member for member in members if member.verified), None)
+    def _place(self, entry: RetainedEntry, order: Order) -> Findings:
         stored, modified, _key = entry.age_order
         now = t.cast(datetime, self.bucket.listed_at)
         return Findings(
             there=entry.stored is not None,
-            newest=newer < self.options.rules.fewest,
+            newest=order.newer_than(entry) < self.options.rules.fewest,
             recent=is_recent(stored, modified, now, self.options.rules.days),
-            newest_verified=verified is entry,
+            newest_verified=order.verified is entry,
         )
 
     def _look_at(self, going: t.Sequence[RetainedEntry]) -> None:
