@@ -411,6 +411,13 @@ def test_without_the_time_nothing_goes(thin: Thinner, vault: Vault) -> None:
     assert set(reasons(thin(keep_newest=1)).values()) == {("kept", "date_unknown")}
 
 
+def test_a_manifest_that_has_gone_since_it_was_listed_is_missing(run: Runner, vault: Vault) -> None:
+    vault.add(1)
+    vault.cloud.denials["GetObject"] = Refusal("NoSuchKey", status=404)
+    result = run(bucket=BUCKET, prefix="dr", keep_newest=1)
+    assert reasons(result) == {"1": ("kept", "manifest_missing")}
+
+
 def refuse(cloud: Cloud, operation: str, *keys: str) -> None:
     """Let S3 refuse an operation on some keys."""
     usual = cloud.usual(operation)
@@ -456,9 +463,12 @@ def test_the_image_goes_first_and_its_manifest_last(thin: Thinner, vault: Vault)
     assert vault.deleted == expected
 
 
-def test_what_is_not_ours_beside_an_image_stays(thin: Thinner, vault: Vault) -> None:
+@pytest.mark.parametrize("content", [b'{"my": "record"}', b"[]", b"no json"])
+def test_what_is_not_ours_beside_an_image_stays(
+    content: bytes, thin: Thinner, vault: Vault
+) -> None:
     vault.add(1)
-    other = vault.beside(vault.add(2), ".copy.json", b'{"my": "record"}')
+    other = vault.beside(vault.add(2), ".copy.json", content)
     result = thin(keep_newest=1)
     assert [key for key in vault.cloud.objects if image_id(2) in key] == [other]
     (warning,) = result.warnings
@@ -755,7 +765,9 @@ def test_credentials_that_expire_end_the_run_and_all_is_told(run: Runner, vault:
     }
 
 
-@pytest.mark.parametrize("operation", ["DescribeImages", "ListObjectsV2", "HeadBucket"])
+@pytest.mark.parametrize(
+    "operation", ["DescribeImages", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2"]
+)
 def test_what_cannot_be_looked_at_ends_the_run_before_it_deletes(
     operation: str, run: Runner, vault: Vault
 ) -> None:
