@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.emulator.client import Emulator
+from tests.integration.interpreter import warm
+from tests.tools import surroundings
 
 from .plays import BUCKET, BUCKET_KEY, PREFIX, SNAPSHOT_KEY
 from .rendering import Document, render
@@ -76,6 +80,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         for region, partition in _ABROAD.items()
     },
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def python() -> Iterator[None]:
+    """Let Ansible run modules with a Python that has imported the AWS SDK already."""
+    variables = surroundings.plain() | surroundings.NO_AWS
+    with warm(Path(sys.executable), variables) as program, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANSIBLE_PYTHON_INTERPRETER", program)
+        yield
 
 
 @pytest.fixture(scope="session")

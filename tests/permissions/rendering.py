@@ -19,6 +19,7 @@ Document = dict[str, Any]
 POLICIES = ("store", "restore", "cleanup", "copy_source", "copy_destination", "usage", "archive")
 ROLE = "amistore.aws.ami_store_bucket"
 _PREFIX = "ami_store_bucket_"
+_LOCAL = {"ansible_connection": "local"}
 
 
 class NotRendered(Exception):
@@ -28,10 +29,18 @@ class NotRendered(Exception):
 def render(
     settings: Mapping[str, Mapping[str, Any]], folder: Path
 ) -> dict[str, dict[str, Document]]:
-    """The documents by setting and policy; options are given without the role's prefix."""
+    """The documents by setting and policy; options are given without the role's prefix.
+
+    A setting has a host of its own: what one leaves behind would be read anew in each task of the
+    next, which takes most of the time.
+    """
     collected = folder / "collected.json"
-    plays = [_play(name, own) for name, own in settings.items()]
-    run_plays([*plays, _play_that_writes(collected)], folder)
+    hosts = {name: {**_LOCAL, **_options(own)} for name, own in settings.items()}
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
+    book = folder / "plays.yml"
+    book.write_text(json.dumps([_play_on_all(), _play_that_writes(collected)]))
+    run_playbook([str(book)], folder, inventory=str(inventory))
     return dict(json.loads(collected.read_text()))
 
 
@@ -45,14 +54,17 @@ def run_plays(
 
 
 def run_playbook(
-    arguments: list[str], folder: Path, environment: Mapping[str, str] | None = None
+    arguments: list[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    inventory: str = "localhost,",
 ) -> str:
     """Run ansible-playbook in a folder; what it printed. Raises NotRendered when it fails."""
     program = Path(sys.executable).parent / "ansible-playbook"
     variables = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collection_tree.link())}
     variables |= environment or {}
     ended = subprocess.run(
-        [str(program), "-i", "localhost,", *arguments],
+        [str(program), "-i", inventory, *arguments],
         cwd=folder,
         env=variables,
         capture_output=True,
@@ -69,14 +81,14 @@ def play(name: str, options: Mapping[str, Any], tasks: list[dict[str, Any]]) -> 
     return {
         "name": name,
         "hosts": "localhost",
-        "connection": "local",
         "gather_facts": False,
-        "vars": {
-            "ansible_python_interpreter": sys.executable,
-            **{f"{_PREFIX}{option}": value for option, value in options.items()},
-        },
+        "vars": {**_LOCAL, **_options(options)},
         "tasks": tasks,
     }
+
+
+def _options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{_PREFIX}{option}": value for option, value in options.items()}
 
 
 def role_task(tasks_from: str) -> dict[str, Any]:
@@ -86,16 +98,17 @@ def role_task(tasks_from: str) -> dict[str, Any]:
     }
 
 
-def _play(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    added = f"dict([[{name!r}, {_PREFIX}policy_documents]])"
-    gathering = f"{{{{ collected | default({{}}) | combine({added}) }}}}"
-    remember = {"name": "Remember", "ansible.builtin.set_fact": {"collected": gathering}}
-    return play(name, options, [role_task("compose_policies"), remember])
+def _play_on_all() -> dict[str, Any]:
+    tasks = [role_task("compose_policies")]
+    return {"name": "Compose", "hosts": "all", "gather_facts": False, "tasks": tasks}
 
 
 def _play_that_writes(path: Path) -> dict[str, Any]:
-    content = {"dest": str(path), "content": "{{ collected | to_json }}", "mode": "0600"}
-    return play("write", {}, [{"name": "Write", "ansible.builtin.copy": content}])
+    documents = "groups.all | map('extract', hostvars, 'ami_store_bucket_policy_documents')"
+    content = f"{{{{ dict(groups.all | zip({documents})) | to_json }}}}"
+    copy = {"dest": str(path), "content": content, "mode": "0600"}
+    write = {"name": "Write", "ansible.builtin.copy": copy, "run_once": True}
+    return {"name": "Write", "hosts": "all", "gather_facts": False, "tasks": [write]}
 
 
 def actions_of(document: Document) -> set[str]:
