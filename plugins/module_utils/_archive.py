@@ -248,7 +248,8 @@ class Archive:
     def _do(self, entry: Entry, step: Step, now: datetime) -> bool:
         """Take one step; return whether the next one may follow."""
         image, image_id = entry.image, entry.image_id
-        assert image is not None
+        if image is None:
+            return False
         if step in (Step.DEPRECATE, Step.DISABLE):
             self._remember(image, entry.plan.steps)
         if step is Step.DEPRECATE:
@@ -260,9 +261,9 @@ class Archive:
         elif step is Step.UNDEPRECATE:
             calls.cancel_deprecation(self.client, image_id)
         elif step is Step.MARK_SNAPSHOTS:
-            self._mark_snapshots(entry)
+            return self._mark_snapshots(entry)
         elif step is Step.UNPROTECT:
-            self._unprotect(entry, now)
+            self._unprotect(entry, image, now)
         elif step is Step.DEREGISTER:
             entry.gone_since = calls.deregister(self.client, image_id)
         else:
@@ -275,19 +276,19 @@ class Archive:
         if not tags.items() <= image.tags.items():
             set_tags(self.client, image.image_id, tags)
 
-    def _mark_snapshots(self, entry: Entry) -> None:
+    def _mark_snapshots(self, entry: Entry) -> bool:
         stored = entry.proof.stored if entry.proof else None
-        assert stored is not None
+        if stored is None:
+            return False
         mark = self._mark(entry.image_id, stored.etag)
         by_id = {snapshot.snapshot_id: snapshot for snapshot in entry.snapshots}
         for snapshot_id in entry.snapshot_ids:
             snapshot = by_id.get(snapshot_id)
             if not mark.is_on(snapshot):
                 set_tags(self.client, snapshot_id, mark.tags_for(snapshot, snapshot_id))
+        return True
 
-    def _unprotect(self, entry: Entry, now: datetime) -> None:
-        image = entry.image
-        assert image is not None
+    def _unprotect(self, entry: Entry, image: Image, now: datetime) -> None:
         if _protection(image, now)[0] is Protection.SLOW:
             # Before, since nobody could tell the time after a run that ended in between.
             entry.not_before = now + COOLDOWN

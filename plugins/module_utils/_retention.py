@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_prefix,
     given,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._restore import LOCATION_TAG
 from ansible_collections.amistore.aws.plugins.module_utils._retention_images import (
     Family,
     Grouping,
@@ -109,6 +111,36 @@ def _clean_pattern(text: str) -> re.Pattern[str]:
     return pattern
 
 
+@dataclass(frozen=True)
+class Order:
+    """The order of a family by age."""
+
+    ages: tuple[tuple[datetime, datetime, str], ...]
+    """The oldest first."""
+    verified: RetainedEntry | None
+    """The newest that is."""
+
+    @classmethod
+    def of(cls, members: t.Sequence[RetainedEntry]) -> Order:
+        verified = next((member for member in reversed(members) if member.verified), None)
+        return cls(tuple(member.age_order for member in members), verified)
+
+    def newer_than(self, entry: RetainedEntry) -> int:
+        return len(self.ages) - bisect.bisect_right(self.ages, entry.age_order)
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """What EC2 says about stored images that would go."""
+
+    originals: frozenset[str]
+    """The AMIs that are there and can be stored again, or launched."""
+    stored_to: frozenset[str]
+    """The keys that store tasks write to now."""
+    restored_from: frozenset[str]
+    """The locations, as bucket/key, that AMIs of this account are being restored from."""
+
+
 @dataclass
 class Thinning:
     """Thins out the stored images of one bucket."""
@@ -120,7 +152,7 @@ class Thinning:
     warnings: list[str] = field(default_factory=list)
     entries: list[RetainedEntry] = field(default_factory=list)
     _families: dict[Family, list[RetainedEntry]] = field(default_factory=dict)
-    """Those that are known and there, the newest first."""
+    """Those that are known and there, the oldest first."""
     _beside: dict[str, list[Companion]] = field(default_factory=dict)
     """What goes with each of those that go, by the key."""
 
@@ -156,30 +188,29 @@ class Thinning:
         for entry in self.entries:
             if entry.stored is not None and not entry.unknown and entry.family is not None:
                 self._families.setdefault(entry.family, []).append(entry)
-        for members in self._families.values():
-            members.sort(key=lambda member: member.age_order, reverse=True)
+        orders = {}
+        for family, members in self._families.items():
+            members.sort(key=lambda member: member.age_order)
+            orders[family] = Order.of(members)
         for entry in self.entries:
             entry.findings = Findings(there=entry.stored is not None)
             if not entry.unknown and entry.family is not None:
-                entry.findings = self._place(entry, self._families.get(entry.family, []))
+                entry.findings = self._place(entry, orders.get(entry.family, Order((), None)))
             self._judge(entry)
 
-    def _place(self, entry: RetainedEntry, members: t.Sequence[RetainedEntry]) -> Findings:
-        newer = sum(member.age_order > entry.age_order for member in members)
-        verified = next((member for member in members if member.verified), None)
+    def _place(self, entry: RetainedEntry, order: Order) -> Findings:
         stored, modified, _key = entry.age_order
         now = t.cast(datetime, self.bucket.listed_at)
         return Findings(
             there=entry.stored is not None,
-            newest=newer < self.options.rules.fewest,
+            newest=order.newer_than(entry) < self.options.rules.fewest,
             recent=is_recent(stored, modified, now, self.options.rules.days),
-            newest_verified=verified is entry,
+            newest_verified=order.verified is entry,
         )
 
     def _look_at(self, going: t.Sequence[RetainedEntry]) -> None:
         """Look at what would go itself, since a listing does not show all that keeps it."""
-        originals = self._originals(going)
-        storing = self._storing(going)
+        at_work = self._at_work(going)
         keeps_versions = None
         if any(entry.stored for entry in going):
             keeps_versions = self.bucket.keeps_versions()
@@ -189,30 +220,33 @@ class Thinning:
                     " back, or is gone for good, is unknown."
                 )
         for entry in going:
-            self._look(entry, originals, storing)
+            self._look(entry, at_work)
             if entry.stored is not None and not entry.verdict.stays:
                 entry.deleting = deleting(entry.version_id, keeps_versions)
 
-    def _originals(self, entries: t.Iterable[RetainedEntry]) -> frozenset[str]:
-        """Return which of the AMIs are there and can be stored again, or launched."""
-        ids = {entry.image_id for entry in entries if entry.stored and entry.image_id}
-        images = _images.images_by_id(self.ec2, sorted(ids))
-        usable = (i for i, image in images.items() if image.state in ("available", "disabled"))
-        return frozenset(usable)
+    def _at_work(self, entries: t.Sequence[RetainedEntry]) -> AtWork:
+        """Ask EC2 no more than matters for these."""
+        stored = [entry for entry in entries if entry.stored]
+        images: dict[str, _images.Image] = {}
+        pending: list[_images.Image] = []
+        tasks: list[_store_tasks.StoreTask] = []
+        if stored:
+            ids = sorted({entry.image_id for entry in stored if entry.image_id})
+            images = _images.images_by_id(self.ec2, ids)
+            pending = _images.own_pending_images(self.ec2)
+        if len(stored) < len(entries):
+            # A manifest may wait for its object.
+            tasks = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS], self.bucket.name)
+        return AtWork(
+            frozenset(i for i, one in images.items() if one.state in ("available", "disabled")),
+            frozenset(task.object_key for task in tasks),
+            frozenset(image.tags.get(LOCATION_TAG, "") for image in pending),
+        )
 
-    def _storing(self, entries: t.Iterable[RetainedEntry]) -> frozenset[str]:
-        """Return the keys that store tasks write to now, where a manifest waits for its object."""
-        if all(entry.stored for entry in entries):
-            return frozenset()
-        tasks = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS], self.bucket.name)
-        return frozenset(task.object_key for task in tasks)
-
-    def _look(
-        self, entry: RetainedEntry, originals: t.Collection[str], storing: t.Collection[str]
-    ) -> None:
+    def _look(self, entry: RetainedEntry, at_work: AtWork) -> None:
         """Look at one that would go, and judge it anew."""
         try:
-            self._look_at_object(entry, storing)
+            self._look_at_object(entry, at_work)
             missing = {c.key for c in companions(entry.key)} - entry.beside
             self._beside[entry.key] = ours_beside(self.bucket, entry.key, missing, self._warn)
         except AnsibleAWSError as error:
@@ -220,22 +254,24 @@ class Thinning:
                 raise
             entry.does_not_tell(Unknown.UNREADABLE, error_text(error))
         entry.findings = replace(
-            entry.findings, original=entry.stored is None or entry.image_id in originals
+            entry.findings, original=entry.stored is None or entry.image_id in at_work.originals
         )
         self._judge(entry)
 
-    def _look_at_object(self, entry: RetainedEntry, storing: t.Collection[str]) -> None:
+    def _look_at_object(self, entry: RetainedEntry, at_work: AtWork) -> None:
         answer = self.bucket.head_answer(entry.key)
         url = self.bucket.url(entry.key)
         if entry.stored is None:
             if answer is not None:
                 entry.does_not_tell(Unknown.CHANGED, f"{url} has appeared meanwhile")
-            elif entry.key in storing:
+            elif entry.key in at_work.stored_to:
                 entry.does_not_tell(Unknown.STORING)
         elif answer is None:
             entry.does_not_tell(Unknown.CHANGED, f"{url} has gone meanwhile")
         elif self.bucket.stored_object(entry.key, answer).etag != entry.stored.etag:
             entry.does_not_tell(Unknown.CHANGED, f"{url} was replaced meanwhile")
+        elif f"{self.bucket.name}/{entry.key}" in at_work.restored_from:
+            entry.does_not_tell(Unknown.RESTORING)
         else:
             entry.version_id = answer.get("VersionId")
             locked = is_locked(answer, t.cast(datetime, self.bucket.listed_at))
@@ -291,7 +327,7 @@ class Thinning:
 
     def _delete(self, entry: RetainedEntry) -> None:
         """Delete a stored image after a last look, then what lies beside it."""
-        self._look(entry, self._originals([entry]), self._storing([entry]))
+        self._look(entry, self._at_work([entry]))
         if entry.verdict.stays:
             return
         if entry.stored is not None:

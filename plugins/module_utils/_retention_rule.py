@@ -32,6 +32,8 @@ class Unknown(Enum):
     """A manifest whose object nobody has seen: its store may be under way."""
     STORING = "storing"
     """A store task into the key is in progress."""
+    RESTORING = "restoring"
+    """An AMI is being restored from it."""
     CHANGED = "changed_meanwhile"
     """What was listed is not there any more, or something else is."""
 

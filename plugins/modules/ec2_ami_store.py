@@ -65,7 +65,7 @@ options:
   state:
     description:
       - V(present) stores the AMIs that are not stored yet.
-      - V(absent) deletes the stored images and their manifests. The AMIs themselves are not touched
+      - V(absent) deletes the stored images with what lies beside them. The AMIs are not touched
         and need not exist.
     type: str
     choices: [present, absent]

@@ -188,8 +188,8 @@ images:
           what is unknown, C(foreign) (the key is not one that AWS gives), C(manifest_missing),
           C(manifest_unreadable), C(manifest_of_another), C(family_unknown), C(date_unknown),
           C(evidence_unreadable), C(object_unreadable), C(never_seen) (a manifest whose object
-          nobody has seen), C(storing) and C(changed_meanwhile), or C(not_reached) where the run
-          has stopped before.
+          nobody has seen), C(storing), C(restoring) and C(changed_meanwhile), or C(not_reached)
+          where the run has stopped before.
         - Where it is deleted, C(older), with C(last_copy) where the AMI is gone, and C(leftover)
           for a manifest that a deletion left behind.
         - C(locked) and C(last_copy) are looked for only where nothing else keeps it.

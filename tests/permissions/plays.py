@@ -85,7 +85,7 @@ def restore(stage: Stage) -> Iterator[Outcome]:
 
 def cleanup(stage: Stage) -> Iterator[Outcome]:
     """Thin out stored images, remove one whose AMI is there, and an AMI restored for a drill."""
-    stored_image(stage, "older")
+    stored_image(stage, name="older")
     stage.emulator.advance(60)
     image_id = stored_image(stage)
     thinned = stage.run(ec2_ami_store_retention, family_tag="team", keep_newest=1, **PLACE)

@@ -18,6 +18,8 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
     _catalogue,
     _manifest,
     _restore,
+    _retention_images,
+    _retention_report,
     _store,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import (
@@ -202,6 +204,25 @@ def archived(number: int) -> Entry:
     )
 
 
+def retention_results(count: int) -> Any:
+    family = _retention_images.Family("n" * 128, "123456789012", "ap-southeast-1", PREFIX)
+    entries = [
+        _retention_images.RetainedEntry(
+            key=key(number),
+            image_id=image_id(number),
+            stored=stored(number),
+            beside=frozenset(),
+            modified=NOW,
+            name="n" * 128,
+            family=family,
+            stored_at=NOW,
+            failure=REASON,
+        )
+        for number in range(count)
+    ]
+    return {"images": _retention_report.results(entries)}
+
+
 def manifest() -> Any:
     origin = _manifest.Origin("123456789012", "us-east-1", "aws", BUCKET, key(1))
     snapshots = [
@@ -224,6 +245,7 @@ def main(count: int) -> None:
         "ec2_ami_restore": restore_results(count),
         "ec2_ami_store_info": info_results(count),
         "ec2_ami_archive": archive_results(count),
+        "ec2_ami_store_retention": retention_results(count),
         "manifest": manifest(),
     }
     print(json.dumps(results))

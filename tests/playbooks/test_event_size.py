@@ -39,7 +39,13 @@ def results(leg: Environment) -> dict[str, Any]:
 def test_the_results_of_each_module_fit_into_an_event(
     results: dict[str, Any], controller: Controller, tmp_path: Path
 ) -> None:
-    modules = ("ec2_ami_store", "ec2_ami_restore", "ec2_ami_store_info", "ec2_ami_archive")
+    modules = (
+        "ec2_ami_store",
+        "ec2_ami_restore",
+        "ec2_ami_store_info",
+        "ec2_ami_archive",
+        "ec2_ami_store_retention",
+    )
     shown = [
         {"name": name, "ansible.builtin.debug": {"msg": "{{ results." + name + " }}"}}
         for name in modules

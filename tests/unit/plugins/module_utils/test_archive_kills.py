@@ -109,7 +109,7 @@ def seed(count: int) -> World:
     """AMIs of every kind, some of which may go and some of which must not."""
     world = World(ArchiveEc2(now=NOON), Cloud())
     kinds: list[Callable[[int], str]] = [
-        lambda number: world.add(number),
+        world.add,
         lambda number: world.add(number, State="disabled"),
         lambda number: world.add(number, DeregistrationProtection="enabled-without-cooldown"),
         lambda number: world.add(number, DeregistrationProtection="enabled-with-cooldown"),

@@ -411,6 +411,13 @@ def test_without_the_time_nothing_goes(thin: Thinner, vault: Vault) -> None:
     assert set(reasons(thin(keep_newest=1)).values()) == {("kept", "date_unknown")}
 
 
+def test_a_manifest_that_has_gone_since_it_was_listed_is_missing(run: Runner, vault: Vault) -> None:
+    vault.add(1)
+    vault.cloud.denials["GetObject"] = Refusal("NoSuchKey", status=404)
+    result = run(bucket=BUCKET, prefix="dr", keep_newest=1)
+    assert reasons(result) == {"1": ("kept", "manifest_missing")}
+
+
 def refuse(cloud: Cloud, operation: str, *keys: str) -> None:
     """Let S3 refuse an operation on some keys."""
     usual = cloud.usual(operation)
@@ -456,9 +463,12 @@ def test_the_image_goes_first_and_its_manifest_last(thin: Thinner, vault: Vault)
     assert vault.deleted == expected
 
 
-def test_what_is_not_ours_beside_an_image_stays(thin: Thinner, vault: Vault) -> None:
+@pytest.mark.parametrize("content", [b'{"my": "record"}', b"[]", b"no json"])
+def test_what_is_not_ours_beside_an_image_stays(
+    content: bytes, thin: Thinner, vault: Vault
+) -> None:
     vault.add(1)
-    other = vault.beside(vault.add(2), ".copy.json", b'{"my": "record"}')
+    other = vault.beside(vault.add(2), ".copy.json", content)
     result = thin(keep_newest=1)
     assert [key for key in vault.cloud.objects if image_id(2) in key] == [other]
     (warning,) = result.warnings
@@ -510,7 +520,7 @@ class Killed(BaseException):
     """The end of a process in the middle of its work."""
 
 
-CALLS = 46
+CALLS = 50
 """How many calls a whole run makes on that."""
 
 
@@ -578,6 +588,28 @@ def test_a_manifest_that_waits_for_its_image_stays(of_whom: str, run: Runner, va
 
 
 # What others do meanwhile
+
+
+def restoring(vault: Vault, number: int) -> None:
+    """Let an AMI be restored from a stored image, as ec2_ami_restore does."""
+    tags = {"amistore:stored-image": f"{BUCKET}/{key_of(number)}"}
+    vault.cloud.add_image(image_id(0xABC), "web-restored", state="pending", tags=tags)
+
+
+def test_what_an_ami_is_being_restored_from_stays(thin: Thinner, vault: Vault) -> None:
+    for number in (1, 2, 3):
+        vault.add(number)
+    restoring(vault, 2)
+    assert reasons(thin(keep_newest=1)) == {"1": NEWEST, "2": ("kept", "restoring"), "3": OLDER}
+
+
+def test_a_restore_that_begins_meanwhile_keeps_it_too(run: Runner, vault: Vault) -> None:
+    vault.add(1)
+    vault.add(2)
+    looks(vault, lambda: restoring(vault, 2), 2)
+    result = run(bucket=BUCKET, prefix="dr", keep_newest=1)
+    assert reasons(result)["2"] == ("kept", "restoring")
+    assert vault.deleted == []
 
 
 def looks(vault: Vault, happen: Any, at: int) -> None:
@@ -733,7 +765,9 @@ def test_credentials_that_expire_end_the_run_and_all_is_told(run: Runner, vault:
     }
 
 
-@pytest.mark.parametrize("operation", ["DescribeImages", "ListObjectsV2", "HeadBucket"])
+@pytest.mark.parametrize(
+    "operation", ["DescribeImages", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2"]
+)
 def test_what_cannot_be_looked_at_ends_the_run_before_it_deletes(
     operation: str, run: Runner, vault: Vault
 ) -> None:
@@ -817,6 +851,6 @@ def test_a_hundred_images_are_looked_at_in_few_calls(run: Runner, vault: Vault) 
         "ListObjectsV2": 1,
         "GetObject": 110,
         "GetBucketVersioning": 1,
-        "DescribeImages": 1,
+        "DescribeImages": 2,
         "HeadObject": 10,
     }
