@@ -66,9 +66,7 @@ def sides(
         verifies=bool(params["validate_certs"]),
         custom_endpoint=given(params["endpoint_url"]),
     )
-    destination.client.meta.events.register_last(
-        "before-call.s3.UploadPart", send_at_once, unique_id="amistore-send-at-once"
-    )
+    send_at_once(destination.client)
     connection = source_connection(params)
     verify = connection.get("verify", params["validate_certs"])
     source = Side(
@@ -84,9 +82,17 @@ def sides(
     return source, destination
 
 
-def send_at_once(params: dict[str, t.Any], **_context: t.Any) -> None:
-    """Send a part without asking first whether it is welcome, which would take a round trip."""
-    params["headers"].pop("Expect", None)
+def send_at_once(client: t.Any) -> None:
+    """Let a client send bodies without asking first whether they are welcome.
+
+    botocore asks with `Expect: 100-continue`, which takes a round trip for each part.
+    """
+    # The event of every request that comes after botocore has added the header.
+    client.meta.events.register("before-sign.s3", _do_not_ask, unique_id="amistore-send-at-once")
+
+
+def _do_not_ask(request: t.Any, **_context: t.Any) -> None:
+    del request.headers["Expect"]
 
 
 def client_config(params: t.Mapping[str, t.Any], connections: int) -> dict[str, t.Any]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import send_at_once
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import (
     CHUNK,
     Content,
@@ -198,9 +196,3 @@ def test_pace_never_stops() -> None:
     assert pace.limit == 1
     with pace.slot():
         pass
-
-
-def test_parts_are_sent_without_asking_first() -> None:
-    request = SimpleNamespace(headers={"Expect": "100-continue", "Content-Length": "3"})
-    send_at_once({"headers": request.headers})
-    assert request.headers == {"Content-Length": "3"}

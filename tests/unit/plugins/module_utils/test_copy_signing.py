@@ -18,6 +18,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import 
     send_at_once,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import CHUNK, Content
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import sha256_of
 
 BODY = b"a part" * CHUNK
 
@@ -39,9 +40,8 @@ class Sent:
             aws_secret_access_key="emulated",
             config=Config(**client_config({"aws_config": aws_config}, 4)),
         )
-        events = self.client.meta.events
-        events.register_last("before-call.s3.UploadPart", send_at_once)
-        events.register("before-send.s3.UploadPart", self._keep)
+        send_at_once(self.client)
+        self.client.meta.events.register("before-send.s3", self._keep)
         self.headers: dict[str, str] = {}
         self.body = b""
 
@@ -82,6 +82,15 @@ def test_a_part_is_sent_whole_whatever_the_user_configures(
     assert sent.headers["content-length"] == str(len(BODY))
     assert sent.headers["x-amz-checksum-sha256"] == content.sha256
     assert "transfer-encoding" not in sent.headers
+    assert "expect" not in sent.headers
     if aws_config.get("signature_version") != "s3":
         assert sent.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert "x-amz-checksum-sha256" in sent.headers["authorization"]
+
+
+def test_a_manifest_is_sent_without_asking_first() -> None:
+    sent = Sent("https://127.0.0.1:9", {})
+    sum_of_body = sha256_of(BODY)
+    sent.client.put_object(Bucket="vault", Key="key", Body=BODY, ChecksumSHA256=sum_of_body)
+    assert sent.body == BODY
+    assert "expect" not in sent.headers
