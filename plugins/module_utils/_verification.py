@@ -81,7 +81,13 @@ class Verification:
     @property
     def proven(self) -> bool:
         """Whether everything that counts is known and equal."""
-        return self.equal is True and not set(self.unknown) - NOT_COUNTING
+        return self.equal is True and not self.gap
+
+    @property
+    def gap(self) -> str:
+        """What counts and could not be compared by itself, "" where nothing."""
+        missing = [name for name in self.unknown if name not in NOT_COUNTING]
+        return f"not known, and so not compared: {', '.join(missing)}" if missing else ""
 
     @property
     def verdict(self) -> str:
