@@ -211,10 +211,10 @@ class Aftercare:
             if there and _stands(there, etag, restored.created):
                 entry.recorded = Recorded(there.verified_at)
                 return
+            new = _evidence.make_evidence(self.bucket, entry.object_key, etag, restored)
             with entry.changing():
-                new = _evidence.write_evidence(
-                    self.bucket, entry.object_key, etag, restored, self.options.check_mode
-                )
+                if not self.options.check_mode:
+                    _evidence.write_evidence(self.bucket, new)
         except AnsibleAWSError as error:
             entry.recorded = Recorded(reason=error_text(error))
             raise

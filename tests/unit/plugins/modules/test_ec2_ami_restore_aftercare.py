@@ -548,6 +548,25 @@ def test_both_failures_are_told(world: World) -> None:
     assert "; its launch permissions could not be restored" in result.image["state_reason"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_an_object_that_cannot_be_looked_at_again_changes_nothing(
+    world: World, check: bool
+) -> None:
+    world.restore()
+
+    def failing(params: Answer) -> Answer:
+        # The first look is that of the restore.
+        if len(world.cloud.params("HeadObject")) > 1:
+            raise Refusal("InternalError", status=500)
+        return world.dated(params)
+
+    world.cloud.calls.clear()
+    world.cloud.replies["HeadObject"] = failing
+    result = world.restore(check=check, **RECORDING)
+    assert (result.failed, result["changed"]) == (True, False)
+    assert world.evidence() is None
+
+
 def test_an_object_that_was_replaced_meanwhile_is_not_proved(world: World) -> None:
     world.restore()
 
