@@ -239,6 +239,8 @@ class Aftercare:
 
     def _why_nothing_proved(self, entry: RestoreEntry) -> str:
         verification = entry.verification
+        if verification.equal is None:
+            return verification.problem
         if entry.phase is not Phase.DONE:
             return verification.verdict or SEE_REASON
         if entry.adopted:

@@ -480,10 +480,10 @@ def test_evidence_that_is_missing_in_the_end_is_warned_of(world: World) -> None:
         world.store(image_id, name, stored_image=None)
     for check in (False, True):
         (warning,) = world.restore(WEB, DB, check=check, **RECORDING).warnings
-        assert warning == (
+        assert (
             f"No evidence is recorded of 2 of the AMIs, the first is {KEYS[WEB]} as 'web': not"
             " known, and so not compared: etag."
-        )
+        ) in warning
 
 
 def test_what_is_told_otherwise_or_still_comes_is_not_warned_of(world: World) -> None:
@@ -497,9 +497,11 @@ def test_what_is_told_otherwise_or_still_comes_is_not_warned_of(world: World) ->
 def test_what_is_not_waited_for_is_neither_proved_nor_shared_and_says_so(world: World) -> None:
     for check in (True, False):
         proof, sharing = world.restore(wait=False, check=check, **RECORDING, **SHARING).warnings
-        assert proof.startswith("No evidence is recorded of 1 of the AMIs, the first is")
-        assert sharing.startswith("Launch permissions are not restored of 1 of the AMIs, the")
-        assert sharing.endswith("and the task does not wait for it (wait: false).")
+        reason = "it is not available yet, and the task does not wait for it (wait: false)."
+        assert "No evidence is recorded of 1 of the AMIs, the first is" in proof
+        assert reason in proof
+        assert "Launch permissions are not restored of 1 of the AMIs, the first is" in sharing
+        assert reason in sharing
 
 
 def test_an_adopted_ami_is_no_evidence_and_is_not_shared(world: World) -> None:
