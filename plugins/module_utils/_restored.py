@@ -14,6 +14,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 
 from ansible_collections.amistore.aws.plugins.module_utils import _evidence, _images
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    error_code,
     error_text,
     is_forbidden,
     refuses_caller,
@@ -52,6 +54,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._verification import 
 )
 
 SEE_REASON = "it failed, see state_reason"
+# https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html: one of those to share with
+# is none, such as an account that was closed.
+NOT_TO_THEM = "InvalidAMIAttributeItemValue"
 WOULD_BE_WRITTEN = "it would be written; check mode writes nothing"
 
 
@@ -285,16 +290,36 @@ class Aftercare:
         # The owner may launch it without: an AMI that was shared with the account that restores it.
         enough = [*there, {"UserId": image.owner_id}]
         missing = [each for each in choice.wanted if each not in enough]
-        if missing:
+        refused = self._let_in(entry, image, missing) if missing else {}
+        entry.sharing = Sharing(
+            as_texts(each for each in choice.wanted if as_texts([each])[0] not in refused),
+            choice.left_out,
+            reason=SEE_REASON if refused else "",
+            before=as_texts(there),
+            after=tuple(t for t in as_texts([*there, *missing]) if t not in refused),
+        )
+        if refused:
+            reasons = "; ".join(f"not to {who}: {why}" for who, why in refused.items())
+            raise AmiStoreError(reasons)
+
+    def _let_in(
+        self, entry: RestoreEntry, image: Image, permissions: t.Sequence[dict[str, str]]
+    ) -> dict[str, str]:
+        """Share the AMI, and return with whom AWS refuses to, and why: one that does not exist any
+        more does not keep out the others.
+        """
+        try:
             with entry.changing():
                 if not self.options.check_mode:
-                    _images.share(self.ec2, image.image_id, missing)
-        entry.sharing = Sharing(
-            as_texts(choice.wanted),
-            choice.left_out,
-            before=as_texts(there),
-            after=as_texts([*there, *missing]),
-        )
+                    _images.share(self.ec2, image.image_id, permissions)
+        except AnsibleAWSError as error:
+            if error_code(error) != NOT_TO_THEM:
+                raise
+            if len(permissions) == 1:
+                return {as_texts(permissions)[0]: error_text(error)}
+            each = [self._let_in(entry, image, [permission]) for permission in permissions]
+            return {who: why for refused in each for who, why in refused.items()}
+        return {}
 
     def _why_not_shared(self, entry: RestoreEntry) -> str:
         foreseen = self.options.check_mode and self.options.wait and entry.open

@@ -751,6 +751,32 @@ def test_sharing_that_is_refused_fails_its_entry_and_no_other_result(
     assert world.restore(WEB, DB, **SHARING).failed is False
 
 
+def test_one_that_aws_refuses_does_not_keep_out_the_others(world: World) -> None:
+    def picky(params: Answer) -> Answer:
+        if {"UserId": FRIEND} in params["LaunchPermission"]["Add"]:
+            raise Refusal("InvalidAMIAttributeItemValue", f"Invalid value {FRIEND}")
+        return world.cloud.usual("ModifyImageAttribute")(params)
+
+    world.cloud.replies["ModifyImageAttribute"] = picky
+    result = world.restore(diff=True, **SHARING)
+    assert (result.failed, result["changed"]) == (True, True)
+    assert (
+        "its launch permissions could not be restored: not to 222222222222: "
+        in (result.image["state_reason"])
+    )
+    assert f"InvalidAMIAttributeItemValue: Invalid value {FRIEND}" in result["msg"]
+    assert result.image["launch_permissions"] == {
+        "shared_with": [UNIT],
+        "left_out": [STRANGER, "all"],
+        "reason": "it failed, see state_reason",
+    }
+    assert result["diff"][0]["after"] == {"launch_permissions": [UNIT]}
+    assert world.shared(result.image["image_id"]) == [SHARED[2]]
+    again = world.restore(**SHARING)
+    assert (again.failed, again["changed"]) == (True, False)
+    assert again.image == result.image | {"changed": False}
+
+
 def test_credentials_that_end_meanwhile_are_told_once(world: World) -> None:
     world.cloud.denials["ModifyImageAttribute"] = Refusal("ExpiredToken", "expired")
     result = world.restore(WEB, DB, **SHARING)
