@@ -145,14 +145,11 @@ def read_evidence(bucket: Bucket, object_key: str) -> Evidence | Unreadable | No
     )
 
 
-def write_evidence(
-    bucket: Bucket, object_key: str, etag: str, restored: Restored, dry_run: bool = False
-) -> Evidence:
-    """Write that a restore of this object was found equal to its manifest, just now.
+def make_evidence(bucket: Bucket, object_key: str, etag: str, restored: Restored) -> Evidence:
+    """Return that a restore of this object was found equal to its manifest, just now.
 
     The object is looked at first: what has another ETag by now was not restored.
 
-    :param dry_run: look only, write nothing.
     :raises EvidenceError: when it would not be true.
     """
     answer = bucket.head_answer(object_key)
@@ -163,7 +160,7 @@ def write_evidence(
     now = answered_at(answer)
     if now is None:
         raise EvidenceError("S3's answer has no date, so when this was verified is not known")
-    evidence = Evidence(
+    return Evidence(
         bucket=bucket.name,
         object_key=object_key,
         etag=etag,
@@ -175,9 +172,11 @@ def write_evidence(
         verified_at=now,
         collection_version=COLLECTION_VERSION,
     )
-    if not dry_run:
-        bucket.write(evidence_key(object_key), evidence.dump())
-    return evidence
+
+
+def write_evidence(bucket: Bucket, evidence: Evidence) -> None:
+    """Write it beside the stored image."""
+    bucket.write(evidence_key(evidence.object_key), evidence.dump())
 
 
 def parse(content: bytes, where: str) -> Evidence | Unreadable:
@@ -198,7 +197,7 @@ def parse(content: bytes, where: str) -> Evidence | Unreadable:
         )
     try:
         return _evidence(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         return Unreadable(f"{where} is damaged: {error}")
 
 

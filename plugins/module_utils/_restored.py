@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils import _evidence, _images
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
+    AmiStoreError,
+    error_code,
     error_text,
     is_forbidden,
     refuses_caller,
@@ -51,6 +54,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._verification import 
 )
 
 SEE_REASON = "it failed, see state_reason"
+# https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html: one of those to share with
+# is none, such as an account that was closed.
+NOT_TO_THEM = "InvalidAMIAttributeItemValue"
+WOULD_BE_WRITTEN = "it would be written; check mode writes nothing"
 
 
 @dataclass
@@ -73,6 +80,7 @@ class Aftercare:
         for entry in entries:
             self._judge(entry)
             self._care(entry)
+        self._tell_undone(entries)
         left_out = sum(len(entry.sharing.left_out) for entry in entries if entry.sharing)
         if left_out:
             self.warnings.append(
@@ -97,6 +105,24 @@ class Aftercare:
                 failures.append(f"{failure}: {error_text(error)}")
         if failures:
             entry.fail(f"it is restored as {entry.image_id}, but {'; '.join(failures)}")
+
+    def _tell_undone(self, entries: t.Sequence[RestoreEntry]) -> None:
+        """Warn of what was asked for and not done, where nothing else in the result stands out."""
+        # Who waits hears of what is open, and of what failed, anyway.
+        told = [e for e in entries if e.phase is not Phase.FAILED]
+        told = [e for e in told if not (e.open and self.options.wait)]
+        unproved = [(e, e.recorded.reason) for e in told if e.recorded and e.recorded.reason]
+        unshared = [(e, e.sharing.reason) for e in told if e.sharing and e.sharing.reason]
+        unproved = [(e, reason) for e, reason in unproved if reason != WOULD_BE_WRITTEN]
+        for what, undone in (
+            ("No evidence is recorded of", unproved),
+            ("Launch permissions are not restored of", unshared),
+        ):
+            if undone:
+                entry, reason = undone[0]
+                self.warnings.append(
+                    f"{what} {len(undone)} of the AMIs, the first is {entry.label}: {reason}."
+                )
 
     # Compare
 
@@ -161,7 +187,7 @@ class Aftercare:
 
     def _judge(self, entry: RestoreEntry) -> None:
         """Fail what differs, or could not be compared, where the task asks for that."""
-        problem = entry.verification.problem
+        problem = entry.verification.problem or entry.verification.gap
         if self.options.verify == STRICT and entry.phase is Phase.DONE and problem:
             entry.fail(
                 f"it is restored as {entry.image_id}, which stays for inspection, but {problem}"
@@ -187,19 +213,19 @@ class Aftercare:
         )
         try:
             there = self._evidence_there(entry)
-            if there and there.etag == etag and there.restored_at >= restored.created:
+            if there and _stands(there, etag, restored.created):
                 entry.recorded = Recorded(there.verified_at)
                 return
+            new = _evidence.make_evidence(self.bucket, entry.object_key, etag, restored)
             with entry.changing():
-                new = _evidence.write_evidence(
-                    self.bucket, entry.object_key, etag, restored, self.options.check_mode
-                )
+                if not self.options.check_mode:
+                    _evidence.write_evidence(self.bucket, new)
         except AnsibleAWSError as error:
             entry.recorded = Recorded(reason=error_text(error))
             raise
         entry.recorded = Recorded(new.verified_at)
         if self.options.check_mode:
-            entry.recorded = Recorded(reason="it would be written; check mode writes nothing")
+            entry.recorded = Recorded(reason=WOULD_BE_WRITTEN)
 
     def _evidence_there(self, entry: RestoreEntry) -> Evidence | None:
         """Return what is written already.
@@ -211,24 +237,32 @@ class Aftercare:
             return found
         if found.replaceable:
             return None
-        raise EvidenceError(f"{found.reason}. What is there was left as it is")
+        raise EvidenceError(
+            f"{found.reason}. What is there was left as it is: look at it, delete it if nobody"
+            " needs it, and run the task again"
+        )
 
     def _why_nothing_proved(self, entry: RestoreEntry) -> str:
         verification = entry.verification
+        if verification.equal is None:
+            return verification.problem
         if entry.phase is not Phase.DONE:
             return verification.verdict or SEE_REASON
         if entry.adopted:
             return "the AMI carries no proof that it was restored from this object"
-        if not verification.proven:
-            unknown = f"not known, and so not compared: {', '.join(verification.unknown)}"
-            return verification.verdict or unknown
-        return ""
+        return "" if verification.proven else verification.verdict or verification.gap
 
     def _foresee_evidence(self, entry: RestoreEntry) -> None:
-        """Count what a run that waits would write."""
-        if self.options.check_mode and self.options.wait:
-            there = _evidence.read_evidence(self.bucket, entry.object_key)
-            entry.changed |= not isinstance(there, Unreadable) or there.replaceable
+        """Count what a run that waits would write, if nothing comes back otherwise."""
+        etag, image = _stored(entry).etag, entry.image
+        known = entry.manifest is not None and entry.manifest.etag == etag
+        if not (self.options.check_mode and self.options.wait and known and image):
+            return
+        there = _evidence.read_evidence(self.bucket, entry.object_key)
+        if isinstance(there, Evidence):
+            entry.changed |= not (image.created and _stands(there, etag, image.created))
+        else:
+            entry.changed |= there is None or there.replaceable
 
     # Share
 
@@ -253,17 +287,39 @@ class Aftercare:
 
     def _share_image(self, entry: RestoreEntry, image: Image, choice: Choice) -> None:
         there = _images.launch_permissions(self.ec2, image.image_id) or []
-        missing = [each for each in choice.wanted if each not in there]
-        if missing:
+        # The owner may launch it without: an AMI that was shared with the account that restores it.
+        enough = [*there, {"UserId": image.owner_id}]
+        missing = [each for each in choice.wanted if each not in enough]
+        refused = self._let_in(entry, image, missing) if missing else {}
+        entry.sharing = Sharing(
+            as_texts(each for each in choice.wanted if as_texts([each])[0] not in refused),
+            choice.left_out,
+            reason=SEE_REASON if refused else "",
+            before=as_texts(there),
+            after=tuple(t for t in as_texts([*there, *missing]) if t not in refused),
+        )
+        if refused:
+            reasons = "; ".join(f"not to {who}: {why}" for who, why in refused.items())
+            raise AmiStoreError(reasons)
+
+    def _let_in(
+        self, entry: RestoreEntry, image: Image, permissions: t.Sequence[dict[str, str]]
+    ) -> dict[str, str]:
+        """Share the AMI, and return with whom AWS refuses to, and why: one that does not exist any
+        more does not keep out the others.
+        """
+        try:
             with entry.changing():
                 if not self.options.check_mode:
-                    _images.share(self.ec2, image.image_id, missing)
-        entry.sharing = Sharing(
-            as_texts(choice.wanted),
-            choice.left_out,
-            before=as_texts(there),
-            after=as_texts([*there, *missing]),
-        )
+                    _images.share(self.ec2, image.image_id, permissions)
+        except AnsibleAWSError as error:
+            if error_code(error) != NOT_TO_THEM:
+                raise
+            if len(permissions) == 1:
+                return {as_texts(permissions)[0]: error_text(error)}
+            each = [self._let_in(entry, image, [permission]) for permission in permissions]
+            return {who: why for refused in each for who, why in refused.items()}
+        return {}
 
     def _why_not_shared(self, entry: RestoreEntry) -> str:
         foreseen = self.options.check_mode and self.options.wait and entry.open
@@ -284,6 +340,11 @@ class Aftercare:
 
 def _stored(entry: RestoreEntry) -> StoredObject:
     return t.cast(StoredObject, entry.stored)
+
+
+def _stands(there: Evidence, etag: str, created: datetime) -> bool:
+    """Tell whether evidence says no less than that of the restore that began then."""
+    return there.etag == etag and there.restored_at >= created
 
 
 def tags_now(entry: RestoreEntry, image: Image) -> dict[str, str]:

@@ -40,6 +40,8 @@ GP3_BASELINE = {"Iops": 3000, "Throughput": 125}
 # AWS tells it to those who may ask for it, and older manifests have nothing about it.
 NOT_COUNTING = frozenset({"uefi_data"})
 AWS_TAG_PREFIX = "aws:"
+# In a message: an AMI that lost all its tags differs in fifty fields.
+MOST_TOLD = 10
 
 Facts = t.Mapping[str, t.Any]
 
@@ -81,7 +83,13 @@ class Verification:
     @property
     def proven(self) -> bool:
         """Whether everything that counts is known and equal."""
-        return self.equal is True and not set(self.unknown) - NOT_COUNTING
+        return self.equal is True and not self.gap
+
+    @property
+    def gap(self) -> str:
+        """What counts and could not be compared by itself, "" where nothing."""
+        missing = [name for name in self.unknown if name not in NOT_COUNTING]
+        return f"not known, and so not compared: {', '.join(missing)}" if missing else ""
 
     @property
     def verdict(self) -> str:
@@ -93,7 +101,10 @@ class Verification:
     @property
     def problem(self) -> str:
         """What keeps it from being equal, "" where nothing does."""
-        details = self.reason or "; ".join(map(str, self.differences))
+        named = [str(each) for each in self.differences[:MOST_TOLD]]
+        if len(self.differences) > MOST_TOLD:
+            named.append(f"and {len(self.differences) - MOST_TOLD} more, see verification")
+        details = self.reason or "; ".join(named)
         return f"{self.verdict}: {details}" if self.verdict else ""
 
     def as_dict(self) -> dict[str, t.Any]:

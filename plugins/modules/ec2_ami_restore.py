@@ -119,8 +119,8 @@ options:
       - Every AMI that is available at the end is compared with the manifest of its stored image;
         the result is returned as C(verification).
       - With V(report), differences are warned of. With V(strict), a difference is an error of that
-        AMI, as is a comparison that was not possible, after everything else is done. The AMI stays
-        for inspection.
+        AMI, as is a comparison that was not possible, be it of a single field that counts, after
+        everything else is done. The AMI stays for inspection.
       - V(strict) goes with O(wait) only.
     type: str
     choices: [report, strict]
@@ -132,7 +132,7 @@ options:
         nothing differed from the manifest, with AWS's time. The object is
         C(<key without .bin>.verified.json).
       - It is written only where everything that counts could be compared, and not for an AMI that
-        was adopted without proof.
+        was adopted without proof. A warning says where it is not.
       - This needs the right to write that object, which a restore does not need otherwise.
     type: bool
     default: false

@@ -134,6 +134,7 @@ def restore_results(count: int) -> Any:
 
 
 def failed(number: int) -> _restore.RestoreEntry:
+    verification = not_compared("it is not restored")
     return _restore.RestoreEntry(
         label=key(number),
         reason=REASON,
@@ -141,8 +142,8 @@ def failed(number: int) -> _restore.RestoreEntry:
         name="n" * 128,
         image_id=image_id(number),
         image=image(number),
-        verification=not_compared("it is not restored"),
-        recorded=Recorded(reason=SEE_REASON),
+        verification=verification,
+        recorded=Recorded(reason=verification.problem),
         sharing=Sharing(reason=SEE_REASON),
     )
 

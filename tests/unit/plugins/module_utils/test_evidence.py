@@ -20,6 +20,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._evidence import (
     Unreadable,
     covers,
     evidence_key,
+    make_evidence,
     read_evidence,
     write_evidence,
 )
@@ -60,6 +61,12 @@ def evidence(**changes: Any) -> Evidence:
         collection_version="1.1.0",
     )
     return replace(whole, **changes)
+
+
+def write(bucket: Bucket) -> Evidence:
+    made = make_evidence(bucket, KEY, ETAG, RESTORED)
+    write_evidence(bucket, made)
+    return made
 
 
 @pytest.fixture
@@ -130,7 +137,7 @@ def test_none_is_none(bucket: Bucket, stored: dict[str, Thing]) -> None:
 
 
 def test_it_is_read_as_it_was_written(bucket: Bucket, stored: dict[str, Thing]) -> None:
-    written = write_evidence(bucket, KEY, ETAG, RESTORED)
+    written = write(bucket)
     assert read_evidence(bucket, KEY) == written == evidence()
 
 
@@ -146,6 +153,7 @@ def test_it_is_read_as_it_was_written(bucket: Bucket, stored: dict[str, Thing]) 
         ({"verified_at": None}, "is damaged: "),
         ({"verified_at": "yesterday"}, "is damaged: "),
         ({"restored_at": "2026-05-01T12:00:00"}, "has no time zone"),
+        ({"restored_at": "0001-01-01T00:00:00+14:00"}, "is damaged: "),
     ],
 )
 def test_what_is_damaged_is_told_and_hides_nothing(
@@ -198,7 +206,7 @@ def test_what_cannot_be_read_is_told_and_not_raised(
 
 
 def test_the_time_is_that_of_s3(bucket: Bucket, stored: dict[str, Thing]) -> None:
-    assert write_evidence(bucket, KEY, ETAG, RESTORED).verified_at == NOON
+    assert write(bucket).verified_at == NOON
     document = json.loads(stored[EVIDENCE_KEY].body)
     assert document["verified_at"] == "2026-05-01T12:00:00+00:00"
     assert document["schema"] == 1
@@ -209,11 +217,11 @@ def test_the_version_is_kept(
     bucket: Bucket, stored: dict[str, Thing], shown: str, kept: str | None
 ) -> None:
     stored[KEY].head["VersionId"] = shown
-    assert write_evidence(bucket, KEY, ETAG, RESTORED).version_id == kept
+    assert write(bucket).version_id == kept
 
 
-def test_a_dry_run_writes_nothing(bucket: Bucket, stored: dict[str, Thing]) -> None:
-    assert write_evidence(bucket, KEY, ETAG, RESTORED, dry_run=True) == evidence()
+def test_it_can_be_made_without_being_written(bucket: Bucket, stored: dict[str, Thing]) -> None:
+    assert make_evidence(bucket, KEY, ETAG, RESTORED) == evidence()
     assert EVIDENCE_KEY not in stored
 
 
@@ -222,7 +230,7 @@ def test_nothing_is_written_about_an_object_that_was_replaced(
 ) -> None:
     stored[KEY] = Thing(b"newer")
     with pytest.raises(EvidenceError, match="was replaced"):
-        write_evidence(bucket, KEY, ETAG, RESTORED)
+        write(bucket)
     assert EVIDENCE_KEY not in stored
 
 
@@ -231,7 +239,7 @@ def test_nothing_is_written_about_an_object_that_is_gone(
 ) -> None:
     del stored[KEY]
     with pytest.raises(EvidenceError, match="is gone"):
-        write_evidence(bucket, KEY, ETAG, RESTORED)
+        write(bucket)
     assert not stored
 
 
@@ -241,14 +249,14 @@ def test_without_a_date_of_s3_nothing_is_written(
 ) -> None:
     cloud.objects[KEY] = Thing(head={"ResponseMetadata": {"HTTPHeaders": date}})
     with pytest.raises(EvidenceError, match="has no date"):
-        write_evidence(bucket, KEY, ETAG, RESTORED)
+        write(bucket)
     assert EVIDENCE_KEY not in cloud.objects
 
 
 def test_a_date_without_a_time_zone_is_universal(bucket: Bucket, cloud: Cloud) -> None:
     headers = {"date": "Fri, 01 May 2026 12:00:00 -0000"}
     cloud.objects[KEY] = Thing(head={"ResponseMetadata": {"HTTPHeaders": headers}})
-    verified = write_evidence(bucket, KEY, ETAG, RESTORED).verified_at
+    verified = write(bucket).verified_at
     assert verified == datetime.fromisoformat("2026-05-01T12:00:00+00:00")
 
 

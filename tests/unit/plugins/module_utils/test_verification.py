@@ -391,6 +391,17 @@ def test_everything_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("count", "ending"), [(10, "was 9"), (11, "; and 1 more, see verification")]
+)
+def test_a_message_names_ten_differences(count: int, ending: str) -> None:
+    many = tuple(Difference(f"tags.{number}", number, None) for number in range(count))
+    result = Verification(False, many)
+    assert len(result.as_dict()["differences"]) == count
+    assert result.problem.count("tags.") == 10
+    assert result.problem.endswith(ending)
+
+
 def test_what_was_not_compared_says_why() -> None:
     result = not_compared("it has no manifest")
     assert result.problem == "it was not compared with its manifest: it has no manifest"

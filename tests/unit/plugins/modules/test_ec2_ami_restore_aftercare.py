@@ -46,6 +46,10 @@ SHARING: dict[str, Any] = {
     "launch_permissions": "restore",
     "allowed_launch_permissions": [FRIEND, UNIT],
 }
+EVERYBODY_NAMED = {
+    "launch_permissions": "restore",
+    "allowed_launch_permissions": [FRIEND, STRANGER, UNIT],
+}
 DATE = "Fri, 01 May 2026 12:30:00 GMT"
 STRICT: dict[str, Any] = {"verify": "strict"}
 RECORDING: dict[str, Any] = {"record_evidence": True}
@@ -208,6 +212,20 @@ def test_what_is_not_waited_for_is_not_compared(world: World) -> None:
 def test_what_is_there_already_is_compared_without_waiting(world: World) -> None:
     world.restore()
     assert world.restore(wait=False).image["verification"]["equal"] is True
+
+
+def test_strict_takes_no_manifest_that_does_not_tell_what_counts(world: World) -> None:
+    world.store(WEB, "web", stored_image=None)
+    result = world.restore(WEB, DB, **STRICT, **SHARING)
+    web, database = result["images"]
+    assert result.failed
+    assert web["verification"]["equal"] is True
+    assert web["state_reason"] == (
+        f"it is restored as {web['image_id']}, which stays for inspection, but not known, and so"
+        " not compared: etag"
+    )
+    assert world.shared(web["image_id"]) == []
+    assert world.shared(database["image_id"])
 
 
 def test_strict_and_no_wait_are_refused_before_anything_is_changed(world: World) -> None:
@@ -378,6 +396,31 @@ def test_check_mode_foresees_the_evidence_of_a_restore_in_progress(world: World)
     assert world.restore(check=True, wait=False, **RECORDING)["changed"] is False
 
 
+@pytest.mark.parametrize(
+    ("store", "written"),
+    [
+        ({"stored_image": None}, None),
+        ({"stored_image": {"etag": "other"}}, None),
+        ({}, b"{}"),
+        ({}, "later"),
+    ],
+)
+def test_check_mode_foresees_no_evidence_where_none_will_be_written(
+    world: World, store: dict[str, Any], written: Any
+) -> None:
+    if written == "later":
+        world.restore(**RECORDING)
+        evidence = world.evidence()
+        world.cloud.images.clear()
+        written = json.dumps(evidence).encode()
+    world.store(WEB, "web", **store)
+    if written:
+        world.cloud.objects[evidence_key(KEYS[WEB])] = Thing(written)
+    world.restore(wait=False)
+    assert world.restore(check=True, **RECORDING)["changed"] is False
+    assert world.restore(**RECORDING)["changed"] is False
+
+
 def test_a_later_restore_renews_the_evidence(world: World) -> None:
     world.restore(**RECORDING)
     later = f"{NOON + timedelta(days=30):%Y-%m-%dT%H:%M:%S.000Z}"
@@ -410,6 +453,7 @@ def test_what_is_no_evidence_stays_as_it_is(world: World) -> None:
     web, database = result["images"]
     assert "is not evidence of amistore.aws" in web["state_reason"]
     assert "What is there was left as it is" in web["evidence"]["reason"]
+    assert "delete it if nobody needs it" in web["state_reason"]
     assert world.evidence() == {}
     assert database["evidence"]["verified_at"] is not None
 
@@ -425,10 +469,39 @@ def test_a_difference_leaves_no_evidence(world: World, verify: str) -> None:
 
 def test_what_counts_and_is_unknown_leaves_no_evidence(world: World) -> None:
     world.store(WEB, "web", stored_image=None)
-    result = world.restore(**RECORDING, **STRICT)
+    result = world.restore(**RECORDING)
     assert not result.failed
     assert result.image["evidence"]["reason"] == "not known, and so not compared: etag"
     assert world.evidence() is None
+
+
+def test_evidence_that_is_missing_in_the_end_is_warned_of(world: World) -> None:
+    for image_id, name in ((WEB, "web"), (DB, "database")):
+        world.store(image_id, name, stored_image=None)
+    for check in (False, True):
+        (warning,) = world.restore(WEB, DB, check=check, **RECORDING).warnings
+        assert (
+            f"No evidence is recorded of 2 of the AMIs, the first is {KEYS[WEB]} as 'web': not"
+            " known, and so not compared: etag."
+        ) in warning
+
+
+def test_what_is_told_otherwise_or_still_comes_is_not_warned_of(world: World) -> None:
+    world.store(WEB, "web", launch_permissions=SHARED[:3])
+    world.cloud.denials["PutObject"] = forbidden()
+    assert world.restore(check=True, **RECORDING, **EVERYBODY_NAMED).warnings == []
+    assert world.restore(**RECORDING, **EVERYBODY_NAMED).warnings == []
+    assert world.restore(check=True, **RECORDING).warnings == []
+
+
+def test_what_is_not_waited_for_is_neither_proved_nor_shared_and_says_so(world: World) -> None:
+    for check in (True, False):
+        proof, sharing = world.restore(wait=False, check=check, **RECORDING, **SHARING).warnings
+        reason = "it is not available yet, and the task does not wait for it (wait: false)."
+        assert "No evidence is recorded of 1 of the AMIs, the first is" in proof
+        assert reason in proof
+        assert "Launch permissions are not restored of 1 of the AMIs, the first is" in sharing
+        assert reason in sharing
 
 
 def test_an_adopted_ami_is_no_evidence_and_is_not_shared(world: World) -> None:
@@ -475,6 +548,25 @@ def test_both_failures_are_told(world: World) -> None:
     result = world.restore(**RECORDING, **SHARING)
     assert "the evidence could not be recorded" in result.image["state_reason"]
     assert "; its launch permissions could not be restored" in result.image["state_reason"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_object_that_cannot_be_looked_at_again_changes_nothing(
+    world: World, check: bool
+) -> None:
+    world.restore()
+
+    def failing(params: Answer) -> Answer:
+        # The first look is that of the restore.
+        if len(world.cloud.params("HeadObject")) > 1:
+            raise Refusal("InternalError", status=500)
+        return world.dated(params)
+
+    world.cloud.calls.clear()
+    world.cloud.replies["HeadObject"] = failing
+    result = world.restore(check=check, **RECORDING)
+    assert (result.failed, result["changed"]) == (True, False)
+    assert world.evidence() is None
 
 
 def test_an_object_that_was_replaced_meanwhile_is_not_proved(world: World) -> None:
@@ -542,6 +634,17 @@ def test_only_what_is_missing_is_added_and_nothing_removed(world: World) -> None
     (sent,) = world.cloud.params("ModifyImageAttribute")
     assert sent == {"ImageId": image_id, "LaunchPermission": {"Add": [SHARED[2]]}}
     assert result["diff"][0]["after"] == {"launch_permissions": [FRIEND, "999999999999", UNIT]}
+
+
+def test_the_owner_may_launch_it_without(world: World) -> None:
+    world.store(WEB, "web", launch_permissions=[{"UserId": ACCOUNT}, {"UserId": FRIEND}])
+    options = {"launch_permissions": "restore", "allowed_launch_permissions": [ACCOUNT, FRIEND]}
+    result = world.restore(**options)
+    assert result.image["launch_permissions"]["shared_with"] == sorted([ACCOUNT, FRIEND])
+    assert world.shared(result.image["image_id"]) == [{"UserId": FRIEND}]
+    world.cloud.calls.clear()
+    assert world.restore(**options)["changed"] is False
+    assert world.cloud.mutations() == []
 
 
 def test_without_an_allow_list_nobody_is_let_in(world: World) -> None:
@@ -646,6 +749,32 @@ def test_sharing_that_is_refused_fails_its_entry_and_no_other_result(
     }
     assert world.shared(database["image_id"]) == [SHARED[0], SHARED[2]]
     assert world.restore(WEB, DB, **SHARING).failed is False
+
+
+def test_one_that_aws_refuses_does_not_keep_out_the_others(world: World) -> None:
+    def picky(params: Answer) -> Answer:
+        if {"UserId": FRIEND} in params["LaunchPermission"]["Add"]:
+            raise Refusal("InvalidAMIAttributeItemValue", f"Invalid value {FRIEND}")
+        return world.cloud.usual("ModifyImageAttribute")(params)
+
+    world.cloud.replies["ModifyImageAttribute"] = picky
+    result = world.restore(diff=True, **SHARING)
+    assert (result.failed, result["changed"]) == (True, True)
+    assert (
+        "its launch permissions could not be restored: not to 222222222222: "
+        in (result.image["state_reason"])
+    )
+    assert f"InvalidAMIAttributeItemValue: Invalid value {FRIEND}" in result["msg"]
+    assert result.image["launch_permissions"] == {
+        "shared_with": [UNIT],
+        "left_out": [STRANGER, "all"],
+        "reason": "it failed, see state_reason",
+    }
+    assert result["diff"][0]["after"] == {"launch_permissions": [UNIT]}
+    assert world.shared(result.image["image_id"]) == [SHARED[2]]
+    again = world.restore(**SHARING)
+    assert (again.failed, again["changed"]) == (True, False)
+    assert again.image == result.image | {"changed": False}
 
 
 def test_credentials_that_end_meanwhile_are_told_once(world: World) -> None:
