@@ -25,8 +25,8 @@ AS_MUCH = 0.95
 # After how many rounds another number is tried; twice as many each time that none was better.
 PATIENCE = 4
 MOST_PATIENCE = 64
-# What is aimed at in the first seconds, when nobody knows yet: about what one process can sum up.
-BYTES_PER_SECOND = 256 * MIB
+# What is aimed at in the first seconds, when nobody knows yet what server and network can do.
+BYTES_PER_SECOND = 192 * MIB
 
 
 class Useful:

@@ -28,8 +28,13 @@ from tests.servers.message import Head, NoMessage, body_of_answer, read_head
 
 CHUNK = 1 << 20
 _F_SETPIPE_SZ = 1031
-# While a connection is slowed down, what is sent at once must be little beside what is allowed.
-SLOW_CHUNK = 64 << 10
+# While a connection is slowed down, what is sent at once must be little beside what is allowed,
+# and not so little that waking up for it is the bound.
+SLOW_SECONDS = 0.05
+SMALLEST_CHUNK = 16 << 10
+# What a busy machine lets a connection lose, it may make up for, or many connections would be
+# slower than their cap and few would not.
+LATE_SECONDS = 0.2
 REQUEST, ANSWER = "request", "answer"
 
 
@@ -100,16 +105,22 @@ class Pace:
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._free = 0.0
+        self._free = time.monotonic()
 
     @property
     def chunk(self) -> int:
-        return SLOW_CHUNK if self._rate else CHUNK
+        if not self._rate:
+            return CHUNK
+        return min(CHUNK, max(SMALLEST_CHUNK, int(self._rate * SLOW_SECONDS)))
+
+    def begin(self) -> None:
+        """A body begins: what was not used before it is lost."""
+        self._free = max(self._free, time.monotonic())
 
     def passed(self, count: int) -> None:
         if self._rate:
             now = time.monotonic()
-            self._free = max(self._free, now) + count / self._rate
+            self._free = max(self._free, now - LATE_SECONDS) + count / self._rate
             time.sleep(max(0.0, self._free - now))
 
 
@@ -128,6 +139,7 @@ class Mover:
         os.close(self._in)
 
     def move(self, count: int, pace: Pace) -> None:
+        pace.begin()
         while count:
             taken = os.splice(self.source.fileno(), self._in, min(count, pace.chunk))
             if not taken:

@@ -59,13 +59,13 @@ def test_the_number_doubles_each_round_where_each_connection_is_capped() -> None
 
 def test_what_is_foreseen_to_be_slow_begins_with_the_most() -> None:
     useful = Useful(64)
-    useful.foresee(8 * MIB, 2.0)
+    useful.foresee(8 * MIB, 4.0)
     assert useful.number == 64
     assert run(useful, 128, capped).seconds == pytest.approx(2 * 2.0)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "number"), [(0.0, 4), (0.05, 4), (0.2, 6), (0.5, 16), (1.0, 32), (60.0, 64)]
+    ("seconds", "number"), [(0.0, 4), (0.05, 4), (0.25, 6), (0.5, 12), (1.0, 24), (60.0, 64)]
 )
 def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) -> None:
     useful = Useful(64)
@@ -77,8 +77,8 @@ def test_what_is_foreseen_only_adds_and_only_at_first() -> None:
     useful = Useful(64)
     useful.foresee(8 * MIB, 0.5)
     useful.foresee(8 * MIB, 0.1)
-    assert useful.number == 16
-    run(useful, 16, bound)
+    assert useful.number == 12
+    run(useful, 12, bound)
     number = useful.number
     useful.foresee(8 * MIB, 60.0)
     assert useful.number == number
@@ -143,7 +143,7 @@ def test_parts_that_were_begun_before_a_change_tell_nothing() -> None:
     useful.foresee(8 * MIB, 0.5)
     for _part in range(1000):
         useful.learn(before, 0.001)
-    assert useful.number == 16
+    assert useful.number == 12
 
 
 def test_the_time_of_a_part_is_foreseen_from_its_first_bytes() -> None:
