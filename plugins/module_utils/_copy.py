@@ -167,6 +167,8 @@ class Copier:
         self.warnings: list[str] = []
         self.memory = Memory(options.memory)
         self._pace = Pace(options.concurrency, clock)
+        self._looked_at: dict[str, list[t.Callable[[], t.Any]]] = {}
+        """What was found at both sides, by the key at the destination, until it is copied."""
         for side in (source, destination):
             side.on_throttled = self._pace.slow_down
 
@@ -199,14 +201,9 @@ class Copier:
 
     def _handle(self, entry: CopyEntry) -> None:
         self._refuse_itself(entry)
-        read_manifest = _copy_record.read_manifest
-        seen, there, manifest, present_manifest, tags = together(
-            lambda: look(self.source, entry.source_key),
-            lambda: look(self.destination, entry.key),
-            lambda: read_manifest(self.source, entry.source_key),
-            lambda: self._manifest_there(entry),
-            lambda: self._tags_of(self.source, entry.source_key),
-        )
+        if entry.key not in self._looked_at:
+            self.look_ahead(entry)
+        seen, there, manifest, present_manifest, tags = self._looked_at.pop(entry.key)
         source = seen()
         if source is None:
             raise CopyError(
@@ -241,6 +238,17 @@ class Copier:
         if decision.action in (Action.COPY, Action.RESUME):
             self._see_to_manifest(job)
         self._act(job, decision)
+
+    def look_ahead(self, entry: CopyEntry) -> None:
+        """Look at both sides of one object already; `copy` tells what went wrong."""
+        read_manifest = _copy_record.read_manifest
+        self._looked_at[entry.key] = together(
+            lambda: look(self.source, entry.source_key),
+            lambda: look(self.destination, entry.key),
+            lambda: read_manifest(self.source, entry.source_key),
+            lambda: self._manifest_there(entry),
+            lambda: self._tags_of(self.source, entry.source_key),
+        )
 
     def _warn_of_manifest(self, job: Job) -> None:
         if job.manifest and _copy_record.describes_another(job.manifest, job.source.etag):

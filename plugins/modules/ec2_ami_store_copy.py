@@ -343,6 +343,7 @@ msg:
 """
 
 import typing as t
+from functools import partial
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -413,7 +414,12 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
     copier = Copier(source, destination, options, clock)
     report = CopyReport(entries, options, warnings=copier.warnings)
     try:
-        for check in together(lambda: check_bucket(source), lambda: check_bucket(destination)):
+        for check in together(
+            lambda: check_bucket(source),
+            lambda: check_bucket(destination),
+            # Nothing is told of it before both buckets are known to be right.
+            *(partial(copier.look_ahead, entry) for entry in entries[:1]),
+        ):
             check()
         if module.params["all"]:
             copier.check_prefixes()
