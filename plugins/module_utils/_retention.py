@@ -47,6 +47,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._retention_rule impor
     decide,
     deleting,
     is_recent,
+    restrict,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import IN_PROGRESS
 from ansible_collections.amistore.aws.plugins.module_utils._stored_files import (
@@ -193,9 +194,11 @@ class Thinning:
         return [entry for entry in self.entries if not entry.verdict.stays]
 
     def _judge(self, entry: RetainedEntry, looked: bool = True) -> None:
-        """Judge by what was found; where the AMI is, is not known before the look at it."""
+        """Judge by what was found; before the look at it, whether it must be looked at."""
         found, rules = replace(entry.findings, unknown=frozenset(entry.unknown)), self.options.rules
-        entry.verdict = decide(found, rules.last_copies, rules.gone_only and looked)
+        verdict = decide(found, rules.last_copies, rules.gone_only and looked)
+        named = self.options.named is None or entry.key in self.options.named
+        entry.verdict = restrict(verdict, named or not looked)
 
     def _compare(self) -> None:
         """Judge each by its place in its family."""
@@ -220,7 +223,6 @@ class Thinning:
             newest=order.newer_than(entry) < self.options.rules.fewest,
             recent=is_recent(stored, modified, now, self.options.rules.days),
             newest_verified=order.verified is entry,
-            named=self.options.named is None or entry.key in self.options.named,
         )
 
     def _look_at(self, going: t.Sequence[RetainedEntry]) -> None:

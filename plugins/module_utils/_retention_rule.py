@@ -84,8 +84,6 @@ class Findings:
     """The newest of its family that is known to restore."""
     locked: bool = False
     """S3 holds it by a retention period or a legal hold."""
-    named: bool = True
-    """It is one of those that may go, where the task names these."""
     original: Original = Original.THERE
 
 
@@ -100,25 +98,24 @@ class Verdict:
 def decide(found: Findings, last_copies: bool, gone_only: bool = False) -> Verdict:
     """Return the verdict of the first row that fits, and the reasons of all that fit and agree.
 
-    |object|known|newest|recent|proven|locked|named|AMI      |asked|only|kept|reasons         |
-    |------|-----|------|------|------|------|-----|---------|-----|----|----|----------------|
-    |any   |no   |any   |any   |any   |any   |any  |any      |any  |any |yes |what is unknown |
-    |any   |yes  |yes   |any   |any   |any   |any  |any      |any  |any |yes |newest          |
-    |any   |yes  |any   |yes   |any   |any   |any  |any      |any  |any |yes |recent          |
-    |there |yes  |any   |any   |yes   |any   |any  |any      |any  |any |yes |newest_verified |
-    |there |yes  |any   |any   |any   |yes   |any  |any      |any  |any |yes |locked          |
-    |any   |yes  |any   |any   |any   |any   |no   |any      |any  |any |yes |not_named       |
-    |there |yes  |any   |any   |any   |any   |any  |there    |any  |yes |yes |image_there     |
-    |there |yes  |any   |any   |any   |any   |any  |snapshots|any  |yes |yes |snapshots       |
-    |any   |yes  |any   |any   |any   |any   |any  |elsewhere|any  |yes |yes |elsewhere       |
-    |there |yes  |any   |any   |any   |any   |any  |gone     |no   |any |yes |last_copy       |
-    |there |yes  |any   |any   |any   |any   |any  |snapshots|no   |any |yes |last_copy       |
-    |there |yes  |any   |any   |any   |any   |any  |elsewhere|no   |any |yes |last_copy       |
-    |gone  |yes  |no    |no    |any   |any   |yes  |any      |any  |any |no  |leftover        |
-    |there |yes  |no    |no    |no    |no    |yes  |there    |any  |no  |no  |older           |
-    |there |yes  |no    |no    |no    |no    |yes  |gone     |yes  |any |no  |older, last_copy|
-    |there |yes  |no    |no    |no    |no    |yes  |snapshots|yes  |no  |no  |older, last_copy|
-    |there |yes  |no    |no    |no    |no    |yes  |elsewhere|yes  |no  |no  |older, last_copy|
+    |object|known|newest|recent|proven|locked|AMI      |asked|only|kept|reasons         |
+    |------|-----|------|------|------|------|---------|-----|----|----|----------------|
+    |any   |no   |any   |any   |any   |any   |any      |any  |any |yes |what is unknown |
+    |any   |yes  |yes   |any   |any   |any   |any      |any  |any |yes |newest          |
+    |any   |yes  |any   |yes   |any   |any   |any      |any  |any |yes |recent          |
+    |there |yes  |any   |any   |yes   |any   |any      |any  |any |yes |newest_verified |
+    |there |yes  |any   |any   |any   |yes   |any      |any  |any |yes |locked          |
+    |there |yes  |any   |any   |any   |any   |there    |any  |yes |yes |image_there     |
+    |there |yes  |any   |any   |any   |any   |snapshots|any  |yes |yes |snapshots       |
+    |any   |yes  |any   |any   |any   |any   |elsewhere|any  |yes |yes |elsewhere       |
+    |there |yes  |any   |any   |any   |any   |gone     |no   |any |yes |last_copy       |
+    |there |yes  |any   |any   |any   |any   |snapshots|no   |any |yes |last_copy       |
+    |there |yes  |any   |any   |any   |any   |elsewhere|no   |any |yes |last_copy       |
+    |gone  |yes  |no    |no    |any   |any   |any      |any  |any |no  |leftover        |
+    |there |yes  |no    |no    |no    |no    |there    |any  |no  |no  |older           |
+    |there |yes  |no    |no    |no    |no    |gone     |yes  |any |no  |older, last_copy|
+    |there |yes  |no    |no    |no    |no    |snapshots|yes  |no  |no  |older, last_copy|
+    |there |yes  |no    |no    |no    |no    |elsewhere|yes  |no  |no  |older, last_copy|
 
     What comes back by itself is not to go where only AMIs that are gone are meant: an archive run
     stores what is there anew, also what is disabled.
@@ -135,7 +132,6 @@ def decide(found: Findings, last_copies: bool, gone_only: bool = False) -> Verdi
         "recent": found.recent,
         "newest_verified": found.there and found.newest_verified,
         "locked": found.there and found.locked,
-        "not_named": not found.named,
         "image_there": found.there and only and not away,
         "snapshots": found.there and only and found.original is Original.SNAPSHOTS,
         "elsewhere": only and found.original is Original.ELSEWHERE,
@@ -147,6 +143,18 @@ def decide(found: Findings, last_copies: bool, gone_only: bool = False) -> Verdi
     if not found.there:
         return Verdict(False, ("leftover",))
     return Verdict(False, ("older", "last_copy") if away else ("older",))
+
+
+def restrict(verdict: Verdict, named: bool) -> Verdict:
+    """Keep what would go, where the task names what may go and this is not among it.
+
+    | verdict | named | kept | reasons         |
+    |---------|-------|------|-----------------|
+    | stays   | any   | yes  | the verdict's   |
+    | goes    | yes   | no   | the verdict's   |
+    | goes    | no    | yes  | not_named       |
+    """
+    return verdict if verdict.stays or named else Verdict(True, ("not_named",))
 
 
 def stored_at(told: datetime | None, modified: datetime | None, now: datetime) -> datetime | None:
