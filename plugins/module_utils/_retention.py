@@ -14,7 +14,12 @@ from datetime import datetime
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
-from ansible_collections.amistore.aws.plugins.module_utils import _images, _store_tasks
+from ansible_collections.amistore.aws.plugins.module_utils import (
+    _archive_calls,
+    _archive_marks,
+    _images,
+    _store_tasks,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     InputError,
     error_text,
@@ -35,12 +40,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._retention_images imp
 )
 from ansible_collections.amistore.aws.plugins.module_utils._retention_rule import (
     Findings,
+    Original,
     Rules,
     Unknown,
     Verdict,
     decide,
     deleting,
     is_recent,
+    restrict,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._store_tasks import IN_PROGRESS
 from ansible_collections.amistore.aws.plugins.module_utils._stored_files import (
@@ -64,6 +71,8 @@ class RetentionOptions:
     expected_bucket_owner: str | None
     rules: Rules
     grouping: Grouping
+    named: frozenset[str] | None = None
+    """The keys of those that may go, None where any may."""
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> RetentionOptions:
@@ -87,10 +96,11 @@ class RetentionOptions:
             bucket=clean_bucket(params["bucket"]),
             prefix=clean_prefix(params["prefix"]),
             expected_bucket_owner=clean_bucket_owner(params["expected_bucket_owner"]),
-            rules=Rules(newest, days, params["last_copies"]),
+            rules=Rules(newest, days, params["last_copies"], params["gone_only"]),
             grouping=Grouping(
                 _clean_pattern(pattern) if pattern else None, tag, params["across_folders"]
             ),
+            named=None if params["object_keys"] is None else frozenset(params["object_keys"]),
         )
 
     @property
@@ -134,7 +144,9 @@ class AtWork:
     """What EC2 says about stored images that would go."""
 
     originals: frozenset[str]
-    """The AMIs that are there and can be stored again, or launched."""
+    """The AMIs that are there and can be stored again, or launched; with `gone_only`, any."""
+    waited_for: frozenset[str]
+    """The locations without which snapshots cannot be deleted later; asked with `gone_only`."""
     stored_to: frozenset[str]
     """The keys that store tasks write to now."""
     restored_from: frozenset[str]
@@ -149,6 +161,8 @@ class Thinning:
     bucket: Bucket
     options: RetentionOptions
     check_mode: bool = False
+    account: t.Callable[[], str | None] = lambda: None
+    """Asks for the caller's account, None where nobody tells."""
     warnings: list[str] = field(default_factory=list)
     entries: list[RetainedEntry] = field(default_factory=list)
     _families: dict[Family, list[RetainedEntry]] = field(default_factory=dict)
@@ -179,9 +193,12 @@ class Thinning:
     def _going(self) -> list[RetainedEntry]:
         return [entry for entry in self.entries if not entry.verdict.stays]
 
-    def _judge(self, entry: RetainedEntry) -> None:
-        found = replace(entry.findings, unknown=frozenset(entry.unknown))
-        entry.verdict = decide(found, self.options.rules.last_copies)
+    def _judge(self, entry: RetainedEntry, looked: bool = True) -> None:
+        """Judge by what was found; before the look at it, whether it must be looked at."""
+        found, rules = replace(entry.findings, unknown=frozenset(entry.unknown)), self.options.rules
+        verdict = decide(found, rules.last_copies, rules.gone_only and looked)
+        named = self.options.named is None or entry.key in self.options.named
+        entry.verdict = restrict(verdict, named or not looked)
 
     def _compare(self) -> None:
         """Judge each by its place in its family."""
@@ -196,7 +213,7 @@ class Thinning:
             entry.findings = Findings(there=entry.stored is not None)
             if not entry.unknown and entry.family is not None:
                 entry.findings = self._place(entry, orders.get(entry.family, Order((), None)))
-            self._judge(entry)
+            self._judge(entry, looked=False)
 
     def _place(self, entry: RetainedEntry, order: Order) -> Findings:
         stored, modified, _key = entry.age_order
@@ -230,17 +247,49 @@ class Thinning:
         images: dict[str, _images.Image] = {}
         pending: list[_images.Image] = []
         tasks: list[_store_tasks.StoreTask] = []
+        marked: frozenset[str] = frozenset()
         if stored:
             ids = sorted({entry.image_id for entry in stored if entry.image_id})
             images = _images.images_by_id(self.ec2, ids)
             pending = _images.own_pending_images(self.ec2)
+            if self.options.rules.gone_only:
+                marked = self._waited_for(ids)
         if len(stored) < len(entries):
             # A manifest may wait for its object.
             tasks = _store_tasks.list_tasks(self.ec2, [IN_PROGRESS], self.bucket.name)
         return AtWork(
-            frozenset(i for i, one in images.items() if one.state in ("available", "disabled")),
+            frozenset(i for i, one in images.items() if self._counts_as_there(one)),
+            marked,
             frozenset(task.object_key for task in tasks),
             frozenset(image.tags.get(LOCATION_TAG, "") for image in pending),
+        )
+
+    def _counts_as_there(self, image: _images.Image) -> bool:
+        return self.options.rules.gone_only or image.state in ("available", "disabled")
+
+    def _waited_for(self, image_ids: t.Sequence[str]) -> frozenset[str]:
+        """Return what stored images an archive run needs to delete snapshots that it has left."""
+        return frozenset(
+            snapshot.tags.get(_archive_marks.STORED_IN, "")
+            for snapshot in _archive_calls.marked_snapshots(self.ec2, image_ids)
+            # A copy of a marked snapshot has its tags.
+            if snapshot.tags.get(_archive_marks.SELF) == snapshot.snapshot_id
+        )
+
+    def _original(self, entry: RetainedEntry, at_work: AtWork) -> Original:
+        if entry.image_id in at_work.originals:
+            return Original.THERE
+        if f"{self.bucket.name}/{entry.key}" in at_work.waited_for:
+            return Original.SNAPSHOTS
+        if self.options.rules.gone_only and not self._is_from_here(entry):
+            return Original.ELSEWHERE
+        return Original.GONE
+
+    def _is_from_here(self, entry: RetainedEntry) -> bool:
+        family, account = entry.family, self.account()
+        here = (account, self.ec2.meta.region_name)
+        return (
+            account is not None and family is not None and (family.owner_id, family.region) == here
         )
 
     def _look(self, entry: RetainedEntry, at_work: AtWork) -> None:
@@ -253,9 +302,7 @@ class Thinning:
             if refuses_caller(error):
                 raise
             entry.does_not_tell(Unknown.UNREADABLE, error_text(error))
-        entry.findings = replace(
-            entry.findings, original=entry.stored is None or entry.image_id in at_work.originals
-        )
+        entry.findings = replace(entry.findings, original=self._original(entry, at_work))
         self._judge(entry)
 
     def _look_at_object(self, entry: RetainedEntry, at_work: AtWork) -> None:

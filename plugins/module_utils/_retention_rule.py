@@ -38,6 +38,21 @@ class Unknown(Enum):
     """What was listed is not there any more, or something else is."""
 
 
+class Original(Enum):
+    """Where the AMI of a stored image is."""
+
+    THERE = "there"
+    """In this account and Region, so that it could be stored again."""
+    SNAPSHOTS = "snapshots"
+    """Gone, but snapshots of it wait until they may be deleted, which takes the stored image."""
+    ELSEWHERE = "elsewhere"
+    """Not seen, and of another account or Region, where it may still be stored again."""
+    GONE = "gone"
+
+
+_NOT_SURELY_GONE = (Original.THERE, Original.SNAPSHOTS, Original.ELSEWHERE)
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the task asks for; at least one of the first two is given."""
@@ -47,6 +62,8 @@ class Rules:
     days: int | None = None
     last_copies: bool = False
     """Whether the last copy of an AMI may go."""
+    gone_only: bool = False
+    """Whether only stored images may go that no later run stores again."""
 
     @property
     def fewest(self) -> int:
@@ -67,8 +84,7 @@ class Findings:
     """The newest of its family that is known to restore."""
     locked: bool = False
     """S3 holds it by a retention period or a legal hold."""
-    original: bool = True
-    """The AMI is still there, so that it could be stored again."""
+    original: Original = Original.THERE
 
 
 @dataclass(frozen=True)
@@ -79,36 +95,66 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def decide(found: Findings, last_copies: bool) -> Verdict:
+def decide(found: Findings, last_copies: bool, gone_only: bool = False) -> Verdict:
     """Return the verdict of the first row that fits, and the reasons of all that fit and agree.
 
-    | object | known | newest | recent | proven | locked | AMI   | asked | kept | reasons          |
-    |--------|-------|--------|--------|--------|--------|-------|-------|------|------------------|
-    | any    | no    | any    | any    | any    | any    | any   | any   | yes  | what is unknown  |
-    | any    | yes   | yes    | any    | any    | any    | any   | any   | yes  | newest           |
-    | any    | yes   | any    | yes    | any    | any    | any   | any   | yes  | recent           |
-    | there  | yes   | any    | any    | yes    | any    | any   | any   | yes  | newest_verified  |
-    | there  | yes   | any    | any    | any    | yes    | any   | any   | yes  | locked           |
-    | there  | yes   | any    | any    | any    | any    | gone  | no    | yes  | last_copy        |
-    | gone   | yes   | no     | no     | any    | any    | any   | any   | no   | leftover         |
-    | there  | yes   | no     | no     | no     | no     | there | any   | no   | older            |
-    | there  | yes   | no     | no     | no     | no     | gone  | yes   | no   | older, last_copy |
+    |object|known|newest|recent|proven|locked|AMI      |asked|only|kept|reasons         |
+    |------|-----|------|------|------|------|---------|-----|----|----|----------------|
+    |any   |no   |any   |any   |any   |any   |any      |any  |any |yes |what is unknown |
+    |any   |yes  |yes   |any   |any   |any   |any      |any  |any |yes |newest          |
+    |any   |yes  |any   |yes   |any   |any   |any      |any  |any |yes |recent          |
+    |there |yes  |any   |any   |yes   |any   |any      |any  |any |yes |newest_verified |
+    |there |yes  |any   |any   |any   |yes   |any      |any  |any |yes |locked          |
+    |there |yes  |any   |any   |any   |any   |there    |any  |yes |yes |image_there     |
+    |there |yes  |any   |any   |any   |any   |snapshots|any  |yes |yes |snapshots       |
+    |any   |yes  |any   |any   |any   |any   |elsewhere|any  |yes |yes |elsewhere       |
+    |there |yes  |any   |any   |any   |any   |gone     |no   |any |yes |last_copy       |
+    |there |yes  |any   |any   |any   |any   |snapshots|no   |any |yes |last_copy       |
+    |there |yes  |any   |any   |any   |any   |elsewhere|no   |any |yes |last_copy       |
+    |gone  |yes  |no    |no    |any   |any   |any      |any  |any |no  |leftover        |
+    |there |yes  |no    |no    |no    |no    |there    |any  |no  |no  |older           |
+    |there |yes  |no    |no    |no    |no    |gone     |yes  |any |no  |older, last_copy|
+    |there |yes  |no    |no    |no    |no    |snapshots|yes  |no  |no  |older, last_copy|
+    |there |yes  |no    |no    |no    |no    |elsewhere|yes  |no  |no  |older, last_copy|
+
+    What comes back by itself is not to go where only AMIs that are gone are meant: an archive run
+    stores what is there anew, also what is disabled.
 
     :param last_copies: whether it was asked that the last copy of an AMI may go.
+    :param gone_only: whether it was asked to touch only stored images whose AMI is gone.
     """
     if found.unknown:
         return Verdict(True, tuple(u.value for u in Unknown if u in found.unknown))
-    reasons = {"newest": found.newest, "recent": found.recent}
-    if found.there:
-        reasons["newest_verified"] = found.newest_verified
-        reasons["locked"] = found.locked
-        reasons["last_copy"] = not found.original and not last_copies
+    away = found.original is not Original.THERE
+    only = gone_only and found.original in _NOT_SURELY_GONE
+    reasons = {
+        "newest": found.newest,
+        "recent": found.recent,
+        "newest_verified": found.there and found.newest_verified,
+        "locked": found.there and found.locked,
+        "image_there": found.there and only and not away,
+        "snapshots": found.there and only and found.original is Original.SNAPSHOTS,
+        "elsewhere": only and found.original is Original.ELSEWHERE,
+        "last_copy": found.there and away and not last_copies,
+    }
     against = tuple(reason for reason, holds in reasons.items() if holds)
     if against:
         return Verdict(True, against)
     if not found.there:
         return Verdict(False, ("leftover",))
-    return Verdict(False, ("older",) if found.original else ("older", "last_copy"))
+    return Verdict(False, ("older", "last_copy") if away else ("older",))
+
+
+def restrict(verdict: Verdict, named: bool) -> Verdict:
+    """Keep what would go, where the task names what may go and this is not among it.
+
+    | verdict | named | kept | reasons         |
+    |---------|-------|------|-----------------|
+    | stays   | any   | yes  | the verdict's   |
+    | goes    | yes   | no   | the verdict's   |
+    | goes    | no    | yes  | not_named       |
+    """
+    return verdict if verdict.stays or named else Verdict(True, ("not_named",))
 
 
 def stored_at(told: datetime | None, modified: datetime | None, now: datetime) -> datetime | None:

@@ -63,6 +63,24 @@ options:
       - What is the newest of its family, or unknown, stays all the same.
     type: bool
     default: false
+  gone_only:
+    description:
+      - Whether only stored images may go whose AMI is gone, so that nothing goes that a later run
+        of M(amistore.aws.ec2_ami_store) or of the playbook C(archive) would store again.
+      - An AMI that is there in any state keeps its stored image, a disabled one too, since it can
+        be stored again. So do snapshots that M(amistore.aws.ec2_ami_archive) has left of an AMI
+        that it deregistered, since it deletes them only while the stored image is there. What is
+        of another account or Region stays, since nobody can tell from here whether it is gone.
+      - Each of these is the last copy of its AMI, so without O(last_copies) none goes.
+    type: bool
+    default: false
+  object_keys:
+    description:
+      - The keys of the stored images that may go, such as those that an earlier run in check mode
+        has told. The others stay, and count in their families. An empty list names none.
+      - By default, any may go.
+    type: list
+    elements: str
 attributes:
   check_mode:
     support: full
@@ -184,7 +202,8 @@ images:
     reasons:
       description:
         - Why, as words that stay the same.
-        - Where it is kept, C(newest), C(recent), C(newest_verified), C(locked) and C(last_copy), or
+        - Where it is kept, C(newest), C(recent), C(newest_verified), C(locked), C(not_named) and
+          C(last_copy), with O(gone_only) also C(image_there), C(snapshots) and C(elsewhere), or
           what is unknown, C(foreign) (the key is not one that AWS gives), C(manifest_missing),
           C(manifest_unreadable), C(manifest_of_another), C(family_unknown), C(date_unknown),
           C(evidence_unreadable), C(object_unreadable), C(never_seen) (a manifest whose object
@@ -192,7 +211,8 @@ images:
           where the run has stopped before.
         - Where it is deleted, C(older), with C(last_copy) where the AMI is gone, and C(leftover)
           for a manifest that a deletion left behind.
-        - C(locked) and C(last_copy) are looked for only where nothing else keeps it.
+        - C(locked), C(last_copy), C(image_there), C(snapshots) and C(elsewhere) are looked for only
+          where nothing else keeps it.
       returned: always
       type: list
       elements: str
@@ -272,6 +292,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amistore.aws.plugins.module_utils import _retention_report
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     InputError,
+    caller_account,
     error_text,
     identify_collection,
 )
@@ -293,6 +314,8 @@ def build_argument_spec() -> dict[str, t.Any]:
         "family_tag": {"type": "str"},
         "across_folders": {"type": "bool", "default": False},
         "last_copies": {"type": "bool", "default": False},
+        "gone_only": {"type": "bool", "default": False},
+        "object_keys": {"type": "list", "elements": "str", "no_log": False},
     }
 
 
@@ -307,7 +330,7 @@ def main() -> None:
         )
     ec2 = module.client("ec2")
     bucket = Bucket(module.client("s3"), options.bucket, options.expected_bucket_owner)
-    thinning = Thinning(ec2, bucket, options, module.check_mode)
+    thinning = Thinning(ec2, bucket, options, module.check_mode, caller_account(module))
     stopped_by = ""
     try:
         bucket.check(ec2.meta.region_name)

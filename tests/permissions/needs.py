@@ -88,6 +88,7 @@ NEEDS = (
     Need("restore", "kms:ReEncryptFrom", _BY_AWS, _ASSUMED),
     Need("restore", "kms:ReEncryptTo", _BY_AWS, _ASSUMED),
     Need("cleanup", "ec2:DescribeImages", _REQUIRED),
+    Need("cleanup", "ec2:DescribeSnapshots", _REQUIRED),
     Need("cleanup", "ec2:DescribeStoreImageTasks", _REQUIRED),
     Need("cleanup", "ec2:DescribeImageAttribute", _REQUIRED),
     Need("cleanup", "ec2:DeregisterImage", _REQUIRED),

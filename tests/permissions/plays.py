@@ -85,13 +85,17 @@ def restore(stage: Stage) -> Iterator[Outcome]:
 
 def cleanup(stage: Stage) -> Iterator[Outcome]:
     """Thin out stored images, remove one whose AMI is there, and an AMI restored for a drill."""
+    removed = stored_image(stage, name="gone")
+    stage.client("ec2").deregister_image(ImageId=removed)
     stored_image(stage, name="older")
     stage.emulator.advance(60)
     image_id = stored_image(stage)
-    thinned = stage.run(ec2_ami_store_retention, family_tag="team", keep_newest=1, **PLACE)
-    # What may not be read is kept, which is no failure.
-    nothing_went = thinned.values["totals"]["deleted"] == 0
-    yield Outcome({**thinned.values, "failed": thinned.failed or nothing_went})
+    rule: dict[str, Any] = {"family_tag": "team", "keep_newest": 1, **PLACE}
+    for gone in (True, False):
+        thinned = stage.run(ec2_ami_store_retention, **rule, gone_only=gone, last_copies=gone)
+        # What may not be read is kept, which is no failure.
+        not_one_went = thinned.values["totals"]["deleted"] != 1
+        yield Outcome({**thinned.values, "failed": thinned.failed or not_one_went})
     place = {"bucket": BUCKET, "object_key": f"{PREFIX}/{image_id}.bin"}
     drill = stage.run(ec2_ami_restore, key=OWNER_KEY, name="web-drill", **place)
     restored = drill.values["images"][0]["image_id"]

@@ -168,3 +168,106 @@ def test_which_amis_are_meant_is_not_guessed(
     assert not job.succeeded
     assert job.failure.startswith("Give one of these: amistore_image_ids;")
     assert emulator.requests() == {}
+
+
+RETENTION = {
+    "amistore_keep_newest": 1,
+    "amistore_last_copies": "true",
+    "amistore_family_pattern": "^(old)-[0-9]$",
+}
+GOING_ALL_THE_WAY = {
+    "amistore_end_state": "deregistered",
+    "amistore_accept_untested": "true",
+    "amistore_snapshots_after_days": 7,
+}
+
+
+def planned_to_go(job: Job) -> dict[str, list[str]]:
+    [planned] = job.results("Plan which stored images go")
+    return {i["object_key"]: i["reasons"] for i in planned["images"] if i["outcome"] == "deleted"}
+
+
+def kept(job: Job) -> list[list[str]]:
+    [thinned] = job.results("Thin out stored images")
+    return sorted(i["reasons"] for i in thinned["images"] if i["outcome"] == "kept")
+
+
+def test_stored_images_go_last_and_do_not_come_back(
+    archive: Launch, emulator: Emulator, images: dict[str, str], tmp_path: Path
+) -> None:
+    first = archive(**GOING_ALL_THE_WAY, **RETENTION)
+    assert first.succeeded, first.output
+    emulator.advance(DAY)
+    waiting = archive(**GOING_ALL_THE_WAY, **RETENTION)
+    assert (waiting.succeeded, waiting.changed()) == (True, 0), waiting.output
+    assert kept(waiting) == [["newest"], ["snapshots"]]
+    emulator.advance(8 * DAY)
+    late = archive(**GOING_ALL_THE_WAY, **RETENTION)
+    assert late.succeeded, late.output
+    # What this run has made superfluous was not in its plan.
+    assert emulator.requests()["DeleteSnapshot"] == 2
+    assert kept(late) == [["newest"], ["not_named"]]
+    assert "DeleteObject" not in emulator.requests()
+
+    checked = archive("--check", **GOING_ALL_THE_WAY, **RETENTION)
+    assert checked.succeeded, checked.output
+    assert "DeleteObject" not in emulator.requests()
+    report = tmp_path / "report.json"
+    job = archive(**GOING_ALL_THE_WAY, **RETENTION, report=str(report))
+    assert job.succeeded, job.output
+    [(gone, reasons)] = planned_to_go(checked).items()
+    assert planned_to_go(job) == {gone: ["older", "last_copy"]} == {gone: reasons}
+    assert job.artifacts["amistore_thinned_object_keys"] == [gone]
+    told = json.loads(report.read_text())["retention"]
+    assert {i["object_key"]: i["outcome"] for i in told["images"]}[gone] == "deleted"
+    assert told["totals"]["bytes_freed"] > 0
+    lines = job.shown("Show what came of it")
+    assert any(line.startswith(gone) and "deleted" in line for line in lines)
+    assert lines[-1].startswith("Stored images deleted: 1, kept: 1, failed: 0. Freed: ")
+    assert lines[-1] == checked.shown("Show what came of it")[-1]
+
+    again = archive(**GOING_ALL_THE_WAY, **RETENTION)
+    assert (again.succeeded, again.changed()) == (True, 0), again.output
+    assert emulator.requests()["CreateStoreImageTask"] == 2
+
+
+def test_what_would_be_stored_again_stays(
+    archive: Launch, emulator: Emulator, images: dict[str, str]
+) -> None:
+    for end_state in ("stored", "disabled"):
+        assert archive(amistore_end_state=end_state, **RETENTION).succeeded
+    again = archive(amistore_end_state="disabled", **RETENTION)
+    assert (again.succeeded, again.changed()) == (True, 0), again.output
+    assert kept(again) == [["image_there"], ["newest"]]
+    assert emulator.requests()["CreateStoreImageTask"] == 2
+
+
+def test_last_copies_stay_unless_told(
+    archive: Launch, emulator: Emulator, images: dict[str, str]
+) -> None:
+    deregistered = {**GOING_ALL_THE_WAY, "amistore_snapshots_after_days": 1}
+    assert archive(**deregistered).succeeded
+    emulator.advance(2 * DAY)
+    untold = archive(**deregistered)
+    assert untold.succeeded, untold.output
+    for task in ("Plan which stored images go", "Thin out stored images"):
+        assert untold.results(task) == []
+    careful = archive(**deregistered, **{**RETENTION, "amistore_last_copies": "false"})
+    assert (careful.succeeded, careful.changed()) == (True, 0), careful.output
+    assert kept(careful) == [["last_copy"], ["newest"]]
+    assert "DeleteObject" not in emulator.requests()
+
+
+def test_after_a_failure_nothing_is_thinned_out(
+    archive: Launch, emulator: Emulator, images: dict[str, str]
+) -> None:
+    answers = {**GOING_ALL_THE_WAY, "amistore_snapshots_after_days": 1, **RETENTION}
+    assert archive(**answers).succeeded
+    emulator.advance(2 * DAY)
+    assert archive(**answers).succeeded
+    [late] = emulator.seed([{"name": "old-3", "age": 700 * DAY}])
+    emulator.scenario(store_failures={late: {"reason": "planned by the test"}})
+    job = archive(**answers)
+    assert not job.succeeded
+    assert len(planned_to_go(job)) == 1
+    assert "DeleteObject" not in emulator.requests()

@@ -246,7 +246,10 @@ class Cloud:
         found = _filtered(
             list(self.snapshots.values()),
             params["Filters"],
-            lambda item: {"snapshot-id": item["SnapshotId"]},
+            lambda item: {
+                "snapshot-id": item["SnapshotId"],
+                **{f"tag:{tag['Key']}": tag["Value"] for tag in item["Tags"]},
+            },
         )
         return {"Snapshots": found}
 
@@ -423,7 +426,10 @@ def _filtered(items: list[Answer], filters: list[Answer], fields: Any) -> list[A
         item
         for item in items
         if all(
-            any(fnmatch.fnmatchcase(fields(item)[one["Name"]], value) for value in one["Values"])
+            any(
+                fnmatch.fnmatchcase(fields(item).get(one["Name"], ""), value)
+                for value in one["Values"]
+            )
             for one in filters
         )
     ]

@@ -83,7 +83,14 @@ def filled(cloud: Cloud, content: list[Item]) -> Vault:
 
 def thin(rule: dict[str, Any], check_mode: bool = False) -> Thinning:
     texts = dict.fromkeys(("family_pattern", "family_tag", "expected_bucket_owner", "prefix"))
-    params = {"bucket": BUCKET, "across_folders": False, **texts, **rule}
+    params = {
+        "bucket": BUCKET,
+        "across_folders": False,
+        "gone_only": False,
+        "object_keys": None,
+        **texts,
+        **rule,
+    }
     options = RetentionOptions.from_params(params)
     thinning = Thinning(
         WIRE.clients["ec2"], Bucket(WIRE.clients["s3"], BUCKET), options, check_mode

@@ -17,12 +17,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._retention_rule impor
     SKEW,
     Deleting,
     Findings,
+    Original,
     Rules,
     Unknown,
     Verdict,
     decide,
     deleting,
     is_recent,
+    restrict,
     stored_at,
 )
 from tests.unit.cloud import NOON
@@ -32,6 +34,7 @@ GUIDE = Path(__file__).parents[4] / "docs" / "archiving.md"
 HEADING = "| object "
 EITHER = (False, True)
 WHAT_IS_UNKNOWN = "what is unknown"
+THE_VERDICTS = "the verdict's"
 DAY = timedelta(days=1)
 
 
@@ -52,6 +55,7 @@ class Case:
 
     found: Findings
     asked: bool
+    gone_only: bool
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -61,15 +65,18 @@ class Case:
             "there" if found.there else "gone",
             "no" if found.unknown else "yes",
             *("yes" if mark else "no" for mark in marks),
-            "there" if found.original else "gone",
+            found.original.value,
             "yes" if self.asked else "no",
+            "yes" if self.gone_only else "no",
         )
 
 
 def every_case() -> Iterator[Case]:
     subsets = [frozenset(some) for n in range(3) for some in itertools.combinations(Unknown, n)]
-    for there, unknown, *marks, asked in itertools.product(EITHER, subsets, *[EITHER] * 6):
-        yield Case(Findings(there, unknown, *marks), asked)
+    for there, unknown, *marks, original, asked, only in itertools.product(
+        EITHER, subsets, *[EITHER] * 4, Original, EITHER, EITHER
+    ):
+        yield Case(Findings(there, unknown, *marks, original), asked, only)
 
 
 def by_table(case: Case, table: list[tuple[str, ...]]) -> Verdict:
@@ -77,44 +84,61 @@ def by_table(case: Case, table: list[tuple[str, ...]]) -> Verdict:
     fitting = [
         row
         for row in table
-        if all(cell in ("any", own) for cell, own in zip(row[:8], case.cells, strict=True))
+        if all(cell in ("any", own) for cell, own in zip(row[:9], case.cells, strict=True))
     ]
-    kept = fitting[0][8]
-    if fitting[0][9] == WHAT_IS_UNKNOWN:
+    kept = fitting[0][9]
+    if fitting[0][10] == WHAT_IS_UNKNOWN:
         unknown = [one.value for one in Unknown if one in case.found.unknown]
         return Verdict(True, tuple(unknown))
-    reasons = [reason for row in fitting if row[8] == kept for reason in row[9].split(", ")]
+    reasons = [reason for row in fitting if row[9] == kept for reason in row[10].split(", ")]
     return Verdict(kept == "yes", tuple(reasons))
 
 
 def test_the_guide_prints_the_table_of_the_code() -> None:
     assert guide_rows() == rows(decide)
-    assert len(guide_rows()) == 9
+    assert len(guide_rows()) == 16
 
 
 def test_every_combination_gets_the_verdict_that_the_guide_prints() -> None:
     table, goes = guide_rows(), 0
     for case in every_case():
-        verdict = decide(case.found, case.asked)
+        verdict = decide(case.found, case.asked, case.gone_only)
         assert verdict == by_table(case, table), case
         goes += not verdict.stays
-    # Gone: 2 x 2 x 2 x 2 without influence. There: with the AMI, asked or not, and without, asked.
-    assert goes == 16 + 3
+    # Manifests: 2 x 2 without influence, for each AMI that is not elsewhere, or any AMI if all may
+    # go, asked or not. Stored images: if all may go, with the AMI, asked or not, and three ways
+    # without it, asked; else one.
+    assert goes == 4 * (3 + 4) * 2 + (2 + 3) + 1
 
 
 def test_what_is_unknown_newest_or_verified_never_goes() -> None:
     for case in every_case():
         found = case.found
         if found.unknown or found.newest or (found.there and found.newest_verified):
-            assert decide(found, case.asked).stays, case
+            assert decide(found, case.asked, case.gone_only).stays, case
+
+
+def test_what_comes_back_by_itself_never_goes_where_only_gone_ones_may() -> None:
+    for case in every_case():
+        if case.found.there and case.found.original is not Original.GONE:
+            assert decide(case.found, case.asked, gone_only=True).stays, case
 
 
 def test_every_reason_is_told_to_the_user() -> None:
     module = GUIDE.parents[1] / "plugins" / "modules" / "ec2_ami_store_retention.py"
     words = {one.value for one in Unknown}
-    words |= {word for row in rows(decide)[1:] for word in row[9].split(", ")}
+    words |= {row[3] for row in rows(restrict) if row[3] != THE_VERDICTS}
+    words |= {word for row in rows(decide)[1:] for word in row[10].split(", ")}
     for text in (GUIDE.read_text(), module.read_text()):
         assert not {word for word in words if word not in text}
+
+
+@pytest.mark.parametrize("row", rows(restrict), ids=", ".join)
+def test_only_what_is_named_goes(row: tuple[str, ...]) -> None:
+    verdict = Verdict(row[0] == "stays", ("locked",))
+    for named in EITHER if row[1] == "any" else (row[1] == "yes",):
+        reasons = ("locked",) if row[3] == THE_VERDICTS else (row[3],)
+        assert restrict(verdict, named) == Verdict(row[2] == "yes", reasons)
 
 
 @pytest.mark.parametrize(

@@ -330,6 +330,90 @@ def test_an_ami_counts_that_can_be_used_again(
     assert reasons(thin(keep_newest=1))["2"] == told
 
 
+# Only what no later run stores again
+
+GONE: dict[str, Any] = {"keep_newest": 1, "last_copies": True, "gone_only": True}
+
+
+def test_what_is_gone_goes(thin: Thinner, vault: Vault) -> None:
+    vault.add(1)
+    vault.add(2, original=False)
+    assert reasons(thin(**GONE)) == {"1": NEWEST, "2": ("deleted", "older last_copy")}
+
+
+@pytest.mark.parametrize("state", ["available", "disabled", "pending", "failed"])
+def test_an_ami_in_any_state_keeps_its_stored_image(
+    state: str, thin: Thinner, vault: Vault
+) -> None:
+    vault.add(1)
+    vault.add(2)
+    vault.cloud.images[image_id(2)]["State"] = state
+    result = thin(**GONE)
+    assert reasons(result)["2"] == ("kept", "image_there")
+    assert result["changed"] is False
+
+
+@pytest.mark.parametrize("other", [{"OwnerId": OTHER_ACCOUNT}, {}], ids=["account", "Region"])
+def test_what_is_of_elsewhere_stays(other: dict[str, str], thin: Thinner, vault: Vault) -> None:
+    document = {} if other else {"region": "ap-south-2"}
+    for number in (1, 2):
+        vault.add(number, original=False, image=other, document=document)
+    assert reasons(thin(**GONE))["2"] == ("kept", "elsewhere")
+    usual = {**GONE, "gone_only": False}
+    vault.cloud.calls.clear()
+    assert reasons(thin(**usual))["2"] == ("deleted", "older last_copy")
+
+
+def test_where_nobody_tells_the_account_all_stays(thin: Thinner, vault: Vault) -> None:
+    vault.add(1)
+    vault.add(2, original=False)
+    vault.cloud.denials["GetCallerIdentity"] = Refusal("AccessDenied", status=403)
+    assert reasons(thin(**GONE))["2"] == ("kept", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({}, ("kept", "snapshots")),
+        ({"amistore:archived-in": f"other/{key_of(2)}"}, ("deleted", "older last_copy")),
+        ({"amistore:archived-snapshot": "snap-1"}, ("deleted", "older last_copy")),
+    ],
+    ids=["waiting", "marked for another bucket", "a copy"],
+)
+def test_snapshots_that_wait_keep_the_stored_image(
+    tags: dict[str, str], told: tuple[str, str], thin: Thinner, vault: Vault
+) -> None:
+    vault.add(1)
+    vault.add(2, original=False)
+    snapshot_id = vault.cloud.add_snapshot(8)
+    mark = {
+        "amistore:archived-image": image_id(2),
+        "amistore:archived-in": f"{BUCKET}/{key_of(2)}",
+        "amistore:archived-snapshot": snapshot_id,
+        **tags,
+    }
+    vault.cloud.snapshots[snapshot_id]["Tags"] = [{"Key": k, "Value": v} for k, v in mark.items()]
+    assert reasons(thin(**GONE))["2"] == told
+
+
+def test_gone_ones_are_last_copies(thin: Thinner, vault: Vault) -> None:
+    vault.add(1)
+    vault.add(2, original=False)
+    vault.add(3)
+    result = thin(keep_newest=1, gone_only=True)
+    assert [reasons(result)[n] for n in "23"] == [("kept", "last_copy"), ("kept", "image_there")]
+
+
+def test_only_those_that_are_named_go(thin: Thinner, vault: Vault) -> None:
+    for number in (1, 2, 3):
+        vault.add(number)
+    result = thin(keep_newest=1, object_keys=[key_of(3), key_of(1)])
+    assert reasons(result) == {"1": NEWEST, "2": ("kept", "not_named"), "3": OLDER}
+    vault.cloud.calls.clear()
+    assert thin(keep_newest=1, object_keys=[])["changed"] is False
+    assert reasons(thin(keep_newest=1))["2"] == OLDER
+
+
 def test_the_last_of_a_family_stays_though_asked(thin: Thinner, vault: Vault) -> None:
     vault.add(1, original=False)
     assert reasons(thin(keep_newest=1, last_copies=True)) == {"1": NEWEST}
