@@ -134,7 +134,7 @@ class AtWork:
     """What EC2 says about stored images that would go."""
 
     originals: frozenset[str]
-    """The AMIs that are there and can be stored again, or launched."""
+    """The AMIs of this account that are there and can be stored again, or launched."""
     stored_to: frozenset[str]
     """The keys that store tasks write to now."""
     restored_from: frozenset[str]
@@ -232,7 +232,8 @@ class Thinning:
         tasks: list[_store_tasks.StoreTask] = []
         if stored:
             ids = sorted({entry.image_id for entry in stored if entry.image_id})
-            images = _images.images_by_id(self.ec2, ids)
+            # What another account shares, it can take away at any time.
+            images = _images.own_images_by_id(self.ec2, ids)
             pending = _images.own_pending_images(self.ec2)
         if len(stored) < len(entries):
             # A manifest may wait for its object.

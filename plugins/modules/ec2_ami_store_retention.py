@@ -57,9 +57,9 @@ options:
     default: false
   last_copies:
     description:
-      - Whether a stored image may go though its AMI is gone from this account and Region, or not
-        visible to the caller, so that it is the last copy of that AMI, as far as this can be seen
-        from here.
+      - Whether a stored image may go though this account has no such AMI in this Region, so that it
+        is the last copy of that AMI, as far as this can be seen from here. An AMI that another
+        account shares with this one counts as gone.
       - What is the newest of its family, or unknown, stays all the same.
     type: bool
     default: false

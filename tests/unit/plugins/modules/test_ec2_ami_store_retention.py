@@ -330,6 +330,14 @@ def test_an_ami_counts_that_can_be_used_again(
     assert reasons(thin(keep_newest=1))["2"] == told
 
 
+def test_an_ami_that_another_account_shares_is_no_original(thin: Thinner, vault: Vault) -> None:
+    """That account can deregister it, or share it no longer, at any time."""
+    for number in (1, 2):
+        vault.add(number, image={"OwnerId": OTHER_ACCOUNT})
+        vault.cloud.images[image_id(number)]["OwnerId"] = OTHER_ACCOUNT
+    assert reasons(thin(keep_newest=1)) == {"1": NEWEST, "2": ("kept", "last_copy")}
+
+
 def test_the_last_of_a_family_stays_though_asked(thin: Thinner, vault: Vault) -> None:
     vault.add(1, original=False)
     assert reasons(thin(keep_newest=1, last_copies=True)) == {"1": NEWEST}
