@@ -156,8 +156,14 @@ class Remnants:
             return Grace.UNREADABLE, None
         if self.wish.snapshots_after_days is None:
             return Grace.ENDLESS, None
-        until = since + timedelta(days=self.wish.snapshots_after_days)
-        return (Grace.WITHIN, until) if now < until else (Grace.PASSED, None)
+        days = timedelta(days=self.wish.snapshots_after_days)
+        if now - since >= days:
+            return Grace.PASSED, None
+        try:
+            return Grace.WITHIN, since + days
+        except OverflowError:
+            # Somebody wrote the last day of all, for it to stay.
+            return Grace.WITHIN, None
 
 
 def _copy_for(snapshot: Snapshot, proof: Proof) -> tuple[Copy, tuple[str, ...]]:

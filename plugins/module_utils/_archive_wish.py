@@ -158,7 +158,7 @@ def _price(option: str, value: t.Any) -> float | None:
 def _fits(condition: t.Mapping[str, t.Any], image: t.Mapping[str, t.Any]) -> bool:
     """Tell whether a name or tag fits as EC2 would compare it; nothing else can be compared."""
     name, values = condition["Name"], condition["Values"]
-    tags = {tag.get("Key"): tag.get("Value") for tag in image.get("Tags") or ()}
+    tags = _tags_of(image)
     if name == "name":
         told = [image.get("Name")]
     elif name.startswith("tag:"):
@@ -168,6 +168,13 @@ def _fits(condition: t.Mapping[str, t.Any], image: t.Mapping[str, t.Any]) -> boo
     else:
         return False
     return any(_like(str(one), str(value)) for one in told if one is not None for value in values)
+
+
+def _tags_of(image: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the tags that a manifest tells, which is a file that anybody may have written."""
+    tags = image.get("Tags")
+    known = [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
+    return {tag["Key"]: tag.get("Value") for tag in known if isinstance(tag.get("Key"), str)}
 
 
 def _like(text: str, pattern: str) -> bool:

@@ -198,7 +198,7 @@ def parse(content: bytes, where: str) -> Evidence | Unreadable:
         )
     try:
         return _evidence(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         return Unreadable(f"{where} is damaged: {error}")
 
 

@@ -430,8 +430,10 @@ def retag(world: World, snapshot_id: str, **changes: str | None) -> None:
         (lambda w, i, s: retag(w, s, archived_etag="another"), ["gone", "replaced"]),
         (lambda w, i, s: retag(w, s, archived_snapshot="snap-1"), ["gone", "not_ours"]),
         (lambda w, i, s: retag(w, s, deregistered_at="long ago"), ["gone", "time_unknown"]),
+        (lambda w, i, s: retag(w, s, deregistered_at="9999-12-31T00:00:00Z"), ["gone", "grace"]),
         (lambda w, i, s: reuse(w, s), ["gone", "needed"]),
-        (lambda w, i, s: forget_disk(w, i), ["gone", "not_in_manifest"]),
+        (lambda w, i, s: tell_disks(w, i, []), ["gone", "not_in_manifest"]),
+        (lambda w, i, s: tell_disks(w, i, 3), ["gone", "not_in_manifest"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -451,10 +453,15 @@ def reuse(world: World, snapshot_id: str) -> None:
     world.ec2.images[other]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] = snapshot_id
 
 
-def forget_disk(world: World, image_id: str) -> None:
+def tell_disks(world: World, image_id: str, disks: Any) -> None:
+    rewrite(world, image_id, BlockDeviceMappings=disks)
+
+
+def rewrite(world: World, image_id: str, **image: Any) -> None:
+    """Change what the manifest tells of the AMI."""
     key = world.key(image_id, ".json")
     manifest = json.loads(world.objects[key].body)
-    manifest["image"]["BlockDeviceMappings"] = []
+    manifest["image"] |= image
     world.objects[key] = Thing(json.dumps(manifest).encode())
 
 
@@ -583,6 +590,16 @@ def test_filters_take_amis_that_are_gone_by_their_manifests(
     world.pass_days(8)
     archive("deregistered", snapshots_after_days=7, filters=filters)
     assert (snapshot_id not in world.ec2.snapshots) is deleted
+
+
+@pytest.mark.parametrize("tags", [3, ["env"], [{"Key": ["env"]}]])
+def test_no_filter_takes_tags_that_are_none(
+    tags: Any, archive: Any, world: World, gone: tuple[str, str]
+) -> None:
+    rewrite(world, gone[0], Tags=tags)
+    result = archive("deregistered", snapshots_after_days=7, filters={"tag:env": "prod"})
+    assert (result.failed, result["images"]) == (False, [])
+    assert gone[1] in world.ec2.snapshots
 
 
 def test_ids_take_amis_that_are_gone(archive: Any, world: World, gone: tuple[str, str]) -> None:

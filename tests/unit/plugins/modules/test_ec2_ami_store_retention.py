@@ -357,6 +357,10 @@ DAMAGED = [
     ("family_unknown", {"document": {"region": None}}),
     ("date_unknown", {"modified": NOON + DAY}),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": "yesterday"}}}),
+    (
+        "date_unknown",
+        {"document": {"stored_image": {"task_start_time": "0001-01-01T00:00:00+23:00"}}},
+    ),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": "2026-04-01T00:00:00"}}}),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": NOON.isoformat()}}}),
 ]
