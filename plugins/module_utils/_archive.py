@@ -100,11 +100,18 @@ class Archive:
         if self.wish.looks_for_snapshots:
             gone = self.remnants.find()
         with_remnants = {entry.image_id for entry in gone}
-        for image_id in view.sight.missing:
+        for image_id in self._not_left_out(view.sight.missing):
             if image_id not in with_remnants:
                 gone.append(self._absent(image_id, view.now))
         self.entries += gone
         self._tell_what_was_hidden()
+
+    def _not_left_out(self, image_ids: t.Sequence[str]) -> list[str]:
+        """Return the AMIs that are not there; a filter may have left out some that are."""
+        there: set[str] = set()
+        if self.wish.survey.choice.filters:
+            there, _now = calls.images_there(self.client, image_ids)
+        return [image_id for image_id in image_ids if image_id not in there]
 
     def _tell_what_was_hidden(self) -> None:
         hidden = [e for e in self.entries if e.proof and e.proof.copy is Copy.UNKNOWN]
@@ -187,10 +194,7 @@ class Archive:
         proof = self.prover.look(image_id, now)
         entry = Entry(image_id, proof=proof, verdict=Verdict(None, ()))
         if proof.copy is Copy.MISSING:
-            entry.error = (
-                "this account has no such AMI in this Region, or a filter leaves it out, and"
-                f" {self.bucket.url(self.prover.key(image_id))} does not exist"
-            )
+            entry.error = f"this account has no such AMI in this Region, and {self.bucket.url(self.prover.key(image_id))} does not exist"
         faults = proof.faults if proof.copy is not Copy.READY else ("stored",)
         entry.plan = Plan((), ("gone", *faults))
         return entry
@@ -324,12 +328,15 @@ def _way_back(item: OwnedImage) -> Plan:
 def _protection(image: Image, now: datetime) -> tuple[Protection, datetime | None]:
     """Return what protects an AMI, and until when a cooldown goes on, where that is known."""
     told = str(image.raw.get("DeregistrationProtection") or "")
-    if told == "enabled-with-cooldown":
-        return Protection.SLOW, now + COOLDOWN
-    if told.startswith("enabled"):
-        return Protection.ON, None
     until = marks.read_time(image.tags.get(marks.UNPROTECTED_UNTIL, ""))
+    slow = told == "enabled-with-cooldown"
+    if told.startswith("enabled") and not slow:
+        return Protection.ON, None
+    # What AWS tells during a cooldown is not documented: were it the same as before, to take the
+    # protection away each time would let it begin anew for ever.
     if until and now < until:
         return Protection.COOLING, until
+    if slow:
+        return Protection.SLOW, now + COOLDOWN
     # What else AWS may tell is not documented.
     return (Protection.NONE if told == "disabled" else Protection.COOLING), None

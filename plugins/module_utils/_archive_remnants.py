@@ -9,7 +9,7 @@ grace time.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ansible_collections.amistore.aws.plugins.module_utils import _archive_calls as calls
@@ -78,9 +78,11 @@ class Remnants:
         for remnant in entry.remnants:
             for step in remnant.plan.steps:
                 view = self._look([entry.image_id])
-                fresh = self._again(entry, remnant, view)
-                remnant.plan = fresh.plan
-                if view is None or step not in fresh.plan.steps:
+                fresh = self._again(entry, remnant, view).plan
+                if view is None or step not in fresh.steps:
+                    reasons = dict.fromkeys(("changed_meanwhile", *fresh.reasons))
+                    remnant.plan = replace(remnant.plan, reasons=tuple(reasons))
+                    entry.plan = replace(entry.plan, reasons=_reasons(entry))
                     continue
                 snapshot_id = remnant.snapshot.snapshot_id
                 if step is Step.DELETE_SNAPSHOTS:
@@ -177,10 +179,14 @@ def _copy_for(snapshot: Snapshot, proof: Proof) -> tuple[Copy, tuple[str, ...]]:
     return Copy.READY, ()
 
 
+def _reasons(entry: Entry) -> tuple[str, ...]:
+    reasons = dict.fromkeys(reason for one in entry.remnants for reason in one.plan.reasons)
+    return ("gone", *reasons)
+
+
 def _sum_up(entry: Entry) -> None:
     """Say of the AMI what is said of its snapshots."""
     steps = dict.fromkeys(step for one in entry.remnants for step in one.plan.steps)
-    reasons = dict.fromkeys(reason for one in entry.remnants for reason in one.plan.reasons)
-    entry.plan = Plan(tuple(steps), ("gone", *reasons))
+    entry.plan = Plan(tuple(steps), _reasons(entry))
     times = [one.not_before for one in entry.remnants if one.not_before]
     entry.not_before = max(times, default=None)

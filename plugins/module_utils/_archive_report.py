@@ -65,7 +65,10 @@ class ArchiveReport:
         steps = Counter(step for entry in self.entries for step in entry.done)
         open_stores = sum(Step.STORE in entry.plan.steps for entry in self.entries)
         failed = sum(bool(entry.error) for entry in self.entries)
-        kept = sum(not entry.plan.steps for entry in self.entries)
+        kept = sum(
+            not (entry.done or entry.error or Step.STORE in entry.plan.steps)
+            for entry in self.entries
+        )
         counts = [
             f"{failed} failed" if failed else "",
             *(f"{_PAST[step]} {steps[step]}" for step in Step if steps[step]),

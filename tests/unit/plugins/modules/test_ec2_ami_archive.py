@@ -353,6 +353,16 @@ def test_a_cooldown_is_waited_for(archive: Any, world: World) -> None:
     assert image_id not in world.ec2.images
 
 
+def test_a_cooldown_that_aws_does_not_tell_from_protection_ends(archive: Any, world: World) -> None:
+    image_id = world.add(DeregistrationProtection="enabled-with-cooldown")
+    archive("deregistered", allow=["protected"])
+    world.ec2.images[image_id]["DeregistrationProtection"] = "enabled-with-cooldown"
+    world.pass_days(1)
+    again = archive("deregistered", allow=["protected"]).image
+    assert (again["done"], again["reasons"]) == ([], ["stored", "cooldown"])
+    assert again["not_before"] == "2026-05-02T12:05:00+00:00"
+
+
 def test_a_protection_that_nobody_knows_is_waited_for(archive: Any, world: World) -> None:
     world.add(DeregistrationProtection="disabled-for-now")
     image = archive("deregistered", allow=["protected"]).image
@@ -487,18 +497,18 @@ def test_a_snapshot_of_an_ami_that_is_there_again_stays(
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reasons"),
     [
-        lambda w, i, s: w.objects.pop(w.key(i)),
-        lambda w, i, s: w.objects.pop(w.key(i, ".verified.json")),
-        lambda w, i, s: reuse(w, s),
-        lambda w, i, s: retag(w, s, deregistered_at="2026-05-11T00:00:00Z"),
-        lambda w, i, s: retag(w, s, archived_image=None),
+        (lambda w, i, s: w.objects.pop(w.key(i)), ["not_stored"]),
+        (lambda w, i, s: w.objects.pop(w.key(i, ".verified.json")), ["untested"]),
+        (lambda w, i, s: reuse(w, s), ["needed"]),
+        (lambda w, i, s: retag(w, s, deregistered_at="2026-05-11T00:00:00Z"), ["grace"]),
+        (lambda w, i, s: retag(w, s, archived_image=None), []),
     ],
     ids=["object", "evidence", "use", "time", "mark"],
 )
 def test_everything_is_looked_at_again_before_a_snapshot_goes(
-    change: Any, archive: Any, world: World, gone: tuple[str, str]
+    change: Any, reasons: list[str], archive: Any, world: World, gone: tuple[str, str]
 ) -> None:
     def gate(_when: str, operation: str) -> None:
         looks = [name for name, _params in world.ec2.calls].count("DescribeSnapshots")
@@ -509,6 +519,8 @@ def test_everything_is_looked_at_again_before_a_snapshot_goes(
     world.ec2.gate = gate
     result = archive("deregistered", snapshots_after_days=7)
     assert result["changed"] is False
+    [image] = [one for one in result["images"] if one["image_id"] == gone[0]]
+    assert image["reasons"] == ["gone", "changed_meanwhile", *reasons]
     assert gone[1] in world.ec2.snapshots
 
 
@@ -712,11 +724,22 @@ def test_an_unknown_ami_fails_unless_it_is_stored(archive: Any, world: World) ->
     del world.ec2.images[stored]
     result = archive(image_ids=[here, stored, unknown])
     assert result.failed
-    assert f"{unknown}: this account has no such AMI" in result["msg"]
+    assert result["msg"].startswith(
+        "3 AMIs: 1 failed, deprecated 1, disabled 1, 1 left as they are."
+        f" {unknown}: this account has no such AMI"
+    )
     told = {image["image_id"]: image for image in result["images"]}
     assert told[here]["done"] == ["deprecate", "disable"]
     assert (told[stored]["reasons"], told[stored]["failure_reason"]) == (["gone", "stored"], None)
     assert told[unknown]["failure_reason"]
+
+
+def test_an_ami_that_a_filter_leaves_out_is_not_gone(archive: Any, world: World) -> None:
+    taken, stored, unstored = world.add(1), world.add(2), world.add(3, stored=False)
+    name = world.ec2.images[taken]["Name"]
+    result = archive(image_ids=[taken, stored, unstored], filters={"name": name})
+    assert not result.failed
+    assert [image["image_id"] for image in result["images"]] == [taken]
 
 
 def test_a_run_without_aws_clock_does_nothing(archive: Any, world: World) -> None:
