@@ -255,30 +255,37 @@ class Archive:
         if image is None:
             return False
         if step in (Step.DEPRECATE, Step.DISABLE):
-            self._remember(image, entry.plan.steps)
-        if step is Step.DEPRECATE:
-            calls.deprecate(self.client, image_id, now)
-        elif step is Step.DISABLE:
-            calls.disable(self.client, image_id)
-        elif step is Step.ENABLE:
-            calls.enable(self.client, image_id)
-        elif step is Step.UNDEPRECATE:
-            calls.cancel_deprecation(self.client, image_id)
-        elif step is Step.MARK_SNAPSHOTS:
+            self._remember(entry, image)
+        if step is Step.MARK_SNAPSHOTS:
             return self._mark_snapshots(entry)
-        elif step is Step.UNPROTECT:
-            self._unprotect(entry, image, now)
-        elif step is Step.DEREGISTER:
-            entry.gone_since = calls.deregister(self.client, image_id)
-        else:
+        if step is Step.DATE_SNAPSHOTS:
             return self._date_snapshots(entry)
+        if step is Step.UNPROTECT:
+            self._note_cooldown(entry, image, now)
+        with entry.writing():
+            if step is Step.DEPRECATE:
+                calls.deprecate(self.client, image_id, now)
+            elif step is Step.DISABLE:
+                calls.disable(self.client, image_id)
+            elif step is Step.ENABLE:
+                calls.enable(self.client, image_id)
+            elif step is Step.UNDEPRECATE:
+                calls.cancel_deprecation(self.client, image_id)
+            elif step is Step.UNPROTECT:
+                calls.unprotect(self.client, image_id)
+            elif step is Step.DEREGISTER:
+                entry.gone_since = calls.deregister(self.client, image_id)
         return True
 
-    def _remember(self, image: Image, steps: t.Iterable[Step]) -> None:
+    def _tag(self, entry: Entry, resource_id: str, tags: t.Mapping[str, str]) -> None:
+        with entry.writing():
+            set_tags(self.client, resource_id, tags)
+
+    def _remember(self, entry: Entry, image: Image) -> None:
         """Write down what is about to be done, so that it alone is undone."""
-        tags = marks.service_tag(image, steps)
+        tags = marks.service_tag(image, entry.plan.steps)
         if not tags.items() <= image.tags.items():
-            set_tags(self.client, image.image_id, tags)
+            self._tag(entry, image.image_id, tags)
 
     def _mark_snapshots(self, entry: Entry) -> bool:
         stored = entry.proof.stored if entry.proof else None
@@ -289,16 +296,15 @@ class Archive:
         for snapshot_id in entry.snapshot_ids:
             snapshot = by_id.get(snapshot_id)
             if not mark.is_on(snapshot):
-                set_tags(self.client, snapshot_id, mark.tags_for(snapshot, snapshot_id))
+                self._tag(entry, snapshot_id, mark.tags_for(snapshot, snapshot_id))
         return True
 
-    def _unprotect(self, entry: Entry, image: Image, now: datetime) -> None:
+    def _note_cooldown(self, entry: Entry, image: Image, now: datetime) -> None:
         if _protection(image, now)[0] is Protection.SLOW:
             # Before, since nobody could tell the time after a run that ended in between.
             entry.not_before = now + COOLDOWN
             until = {marks.UNPROTECTED_UNTIL: marks.write_time(entry.not_before)}
-            set_tags(self.client, entry.image_id, until)
-        calls.unprotect(self.client, entry.image_id)
+            self._tag(entry, entry.image_id, until)
 
     def _date_snapshots(self, entry: Entry) -> bool:
         since = entry.gone_since
@@ -309,7 +315,7 @@ class Archive:
             # The next run dates them, which only lets them stay longer.
             return False
         for snapshot_id in entry.snapshot_ids:
-            set_tags(self.client, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
+            self._tag(entry, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
         return True
 
 

@@ -85,12 +85,13 @@ class Remnants:
                     entry.plan = replace(entry.plan, reasons=_reasons(entry))
                     continue
                 snapshot_id = remnant.snapshot.snapshot_id
-                if step is Step.DELETE_SNAPSHOTS:
-                    calls.delete_snapshot(self.client, snapshot_id)
-                    remnant.deleted = True
-                else:
-                    tag = {marks.GONE_SINCE: marks.write_time(view.now)}
-                    set_tags(self.client, snapshot_id, tag)
+                with entry.writing():
+                    if step is Step.DELETE_SNAPSHOTS:
+                        calls.delete_snapshot(self.client, snapshot_id)
+                    else:
+                        tag = {marks.GONE_SINCE: marks.write_time(view.now)}
+                        set_tags(self.client, snapshot_id, tag)
+                remnant.deleted = step is Step.DELETE_SNAPSHOTS
                 if step not in entry.done:
                     entry.done.append(step)
 

@@ -37,7 +37,7 @@ class ArchiveReport:
 
     @property
     def changed(self) -> bool:
-        return any(entry.done for entry in self.entries)
+        return any(entry.changed for entry in self.entries)
 
     @property
     def result(self) -> dict[str, t.Any]:

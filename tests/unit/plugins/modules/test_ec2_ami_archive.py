@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_archive
 from tests.unit.archive_world import PREFIX, World, fresh_world, no_gate
@@ -766,6 +767,37 @@ def test_expired_credentials_end_the_run(archive: Any, world: World) -> None:
     assert result.failed
     assert "Stopped: " in result["msg"]
     assert world.ec2.tags(second) == {}
+
+
+@pytest.mark.parametrize(
+    ("end_state", "refused"),
+    [("disabled", "EnableImageDeprecation"), ("deregistered", "DeregisterImage")],
+)
+def test_tags_that_were_written_before_a_refusal_are_a_change(
+    end_state: str, refused: str, archive: Any, world: World
+) -> None:
+    world.add(1)
+    world.ec2.denials[refused] = refusal("UnauthorizedOperation")
+    result = archive(end_state)
+    assert (result.failed, result["changed"]) == (True, True)
+    assert result.image["changed"] is True
+    world.ec2.denials["CreateTags"] = refusal("UnauthorizedOperation")
+    world.add(2)
+    refused_all = archive(end_state, image_ids=[image_number(2)])
+    assert (refused_all.failed, refused_all["changed"]) == (True, False)
+
+
+def test_a_deregistration_whose_answer_got_lost_is_a_change(archive: Any, world: World) -> None:
+    image_id = world.add()
+
+    def gate(when: str, operation: str) -> None:
+        if (when, operation) == ("after", "DeregisterImage"):
+            raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    world.ec2.gate = gate
+    result = archive("deregistered")
+    assert (result.failed, result["changed"]) == (True, True)
+    assert image_id not in world.ec2.images
 
 
 def test_the_diff_tells_states_and_snapshots(archive: Any, world: World) -> None:
