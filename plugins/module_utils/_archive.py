@@ -314,8 +314,11 @@ class Archive:
         if since is None:
             # The next run dates them, which only lets them stay longer.
             return False
+        users = calls.users_of(self.client, entry.snapshot_ids)
         for snapshot_id in entry.snapshot_ids:
-            self._tag(entry, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
+            # What another AMI uses is not waiting to go.
+            if not users[snapshot_id] - {entry.image_id}:
+                self._tag(entry, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
         return True
 
 

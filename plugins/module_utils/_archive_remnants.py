@@ -27,6 +27,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_entry import
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof, Prover
 from ansible_collections.amistore.aws.plugins.module_utils._archive_wish import Wish
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError
+from ansible_collections.amistore.aws.plugins.module_utils._evidence import SKEW
 from ansible_collections.amistore.aws.plugins.module_utils._images import Snapshot, set_tags
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_id_of
 
@@ -74,7 +75,9 @@ class Remnants:
         return entries
 
     def carry_out(self, entry: Entry) -> None:
-        """Date what has no date, delete what may go; each after a look of its own."""
+        """Date what has no date, undate what is used, delete what may go; each after a look of its
+        own.
+        """
         for remnant in entry.remnants:
             for step in remnant.plan.steps:
                 view = self._look([entry.image_id])
@@ -89,8 +92,9 @@ class Remnants:
                     if step is Step.DELETE_SNAPSHOTS:
                         calls.delete_snapshot(self.client, snapshot_id)
                     else:
-                        tag = {marks.GONE_SINCE: marks.write_time(view.now)}
-                        set_tags(self.client, snapshot_id, tag)
+                        dated = step is Step.DATE_SNAPSHOTS
+                        told = marks.write_time(view.now) if dated else ""
+                        set_tags(self.client, snapshot_id, {marks.GONE_SINCE: told})
                 remnant.deleted = step is Step.DELETE_SNAPSHOTS
                 if step not in entry.done:
                     entry.done.append(step)
@@ -155,18 +159,12 @@ class Remnants:
         if not told:
             return Grace.UNSET, None
         since = marks.read_time(told)
-        if since is None:
+        if since is None or since > now + SKEW:
             return Grace.UNREADABLE, None
         if self.wish.snapshots_after_days is None:
             return Grace.ENDLESS, None
-        days = timedelta(days=self.wish.snapshots_after_days)
-        if now - since >= days:
-            return Grace.PASSED, None
-        try:
-            return Grace.WITHIN, since + days
-        except OverflowError:
-            # Somebody wrote the last day of all, for it to stay.
-            return Grace.WITHIN, None
+        until = since + timedelta(days=self.wish.snapshots_after_days)
+        return (Grace.WITHIN, until) if now < until else (Grace.PASSED, None)
 
 
 def _copy_for(snapshot: Snapshot, proof: Proof) -> tuple[Copy, tuple[str, ...]]:

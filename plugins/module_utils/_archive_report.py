@@ -163,6 +163,7 @@ _PAST = {
     Step.UNPROTECT: "protection taken from",
     Step.DEREGISTER: "deregistered",
     Step.DATE_SNAPSHOTS: "snapshots dated of",
+    Step.FORGET_DATE: "snapshot dates forgotten of",
     Step.DELETE_SNAPSHOTS: "snapshots deleted of",
     Step.ENABLE: "enabled",
     Step.UNDEPRECATE: "deprecation cancelled of",

@@ -283,7 +283,8 @@ images:
         - The steps from what was found to O(end_state), in their order. Empty where nothing is left
           to do, or something is in the way; RV(images[].reasons) tells.
         - They are C(store), C(deprecate), C(disable), C(mark_snapshots), C(unprotect),
-          C(deregister), C(date_snapshots), C(delete_snapshots), C(enable) and C(undeprecate).
+          C(deregister), C(date_snapshots), C(forget_date), C(delete_snapshots), C(enable) and
+          C(undeprecate).
         - What begins with C(store) waits until the AMI is stored.
       returned: always
       type: list

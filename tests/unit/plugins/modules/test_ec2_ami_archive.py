@@ -441,8 +441,14 @@ def retag(world: World, snapshot_id: str, **changes: str | None) -> None:
         (lambda w, i, s: retag(w, s, archived_etag="another"), ["gone", "replaced"]),
         (lambda w, i, s: retag(w, s, archived_snapshot="snap-1"), ["gone", "not_ours"]),
         (lambda w, i, s: retag(w, s, deregistered_at="long ago"), ["gone", "time_unknown"]),
-        (lambda w, i, s: retag(w, s, deregistered_at="9999-12-31T00:00:00Z"), ["gone", "grace"]),
-        (lambda w, i, s: reuse(w, s), ["gone", "needed"]),
+        (
+            lambda w, i, s: retag(w, s, deregistered_at="9999-12-31T00:00:00Z"),
+            ["gone", "time_unknown"],
+        ),
+        (
+            lambda w, i, s: (reuse(w, s), retag(w, s, deregistered_at="long ago")),
+            ["gone", "needed"],
+        ),
         (lambda w, i, s: tell_disks(w, i, []), ["gone", "not_in_manifest"]),
         (lambda w, i, s: tell_disks(w, i, 3), ["gone", "not_in_manifest"]),
     ],
@@ -537,6 +543,31 @@ def test_a_snapshot_without_a_date_is_dated_and_waits(
     assert archive("deregistered", snapshots_after_days=7)["changed"] is False
     world.pass_days(1)
     assert archive("deregistered", snapshots_after_days=7).image["done"] == ["delete_snapshots"]
+
+
+def test_the_grace_time_begins_anew_after_another_ami_used_a_snapshot(
+    archive: Any, world: World, gone: tuple[str, str]
+) -> None:
+    """The way back: somebody registers an AMI of the snapshots, and has no need of it later."""
+    reuse(world, gone[1])
+    used = archive("deregistered", snapshots_after_days=7)
+    [image] = [one for one in used["images"] if one["image_id"] == gone[0]]
+    assert (image["done"], image["reasons"]) == (["forget_date"], ["gone", "needed"])
+    assert archive("deregistered", snapshots_after_days=7)["changed"] is False
+    world.pass_days(20)
+    del world.ec2.images[image_number(9)]
+    assert archive("deregistered", snapshots_after_days=7).image["done"] == ["date_snapshots"]
+    world.pass_days(7)
+    assert archive("deregistered", snapshots_after_days=7).image["done"] == ["delete_snapshots"]
+
+
+def test_a_snapshot_of_two_amis_is_not_dated_with_the_first(archive: Any, world: World) -> None:
+    image_id = world.add()
+    snapshot_id = world.ec2.snapshot_of(image_id)
+    reuse(world, snapshot_id)
+    twice(archive, world, "deregistered", snapshots_after_days=7, image_ids=[image_id])
+    assert image_id not in world.ec2.images
+    assert not world.ec2.tags(snapshot_id).get("amistore:deregistered-at")
 
 
 def test_an_old_date_does_not_outlive_an_ami_that_came_back(
