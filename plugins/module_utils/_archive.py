@@ -194,7 +194,10 @@ class Archive:
         proof = self.prover.look(image_id, now)
         entry = Entry(image_id, proof=proof, verdict=Verdict(None, ()))
         if proof.copy is Copy.MISSING:
-            entry.error = f"this account has no such AMI in this Region, and {self.bucket.url(self.prover.key(image_id))} does not exist"
+            entry.error = (
+                "this account has no such AMI in this Region, and"
+                f" {self.bucket.url(self.prover.key(image_id))} does not exist"
+            )
         faults = proof.faults if proof.copy is not Copy.READY else ("stored",)
         entry.plan = Plan((), ("gone", *faults))
         return entry
