@@ -27,7 +27,8 @@ options:
     type: str
   keep_newest:
     description:
-      - How many of each family to keep, the newest.
+      - How many of each family to keep, the newest. With O(across_folders), an AMI that is stored
+        in three folders counts three times.
       - This or O(keep_days) must be given. With both, what either of them keeps stays.
     type: int
   keep_days:
