@@ -87,7 +87,7 @@ class Wish:
         bucket, prefix = clean_bucket(params["bucket"]), clean_prefix(params["prefix"])
         check_location(bucket, image_key(prefix, _LONGEST_IMAGE_ID))
         survey = Request(
-            choice=Choice(image_ids, tuple(ansible_dict_to_boto3_filter_list(filters)), ("self",)),
+            choice=Choice(image_ids, _filters(filters), ("self",)),
             unused_days=in_range("unused_days", params["unused_days"], 1, MAX_DAYS),
             reference_types=tuple(dict.fromkeys(params["references"])),
             template_versions=in_range(
@@ -102,7 +102,7 @@ class Wish:
             prefix="",
             expected_bucket_owner=None,
         )
-        days = params["snapshots_after_days"]
+        days, price = params["snapshots_after_days"], params["snapshot_price"]
         return cls(
             survey=survey,
             end_state=_end_state(params),
@@ -118,8 +118,8 @@ class Wish:
                 None if days is None else in_range("snapshots_after_days", days, 1, MAX_DAYS)
             ),
             prices=Prices(
-                _price("snapshot_price", params["snapshot_price"]),
-                {k: _price("s3_prices", v) or 0.0 for k, v in (params["s3_prices"] or {}).items()},
+                None if price is None else _price("snapshot_price", price),
+                {k: _price("s3_prices", v) for k, v in (params["s3_prices"] or {}).items()},
             ),
             nothing=not params["all"] and not chosen,
         )
@@ -133,6 +133,18 @@ class Wish:
         return all(_fits(one, image) for one in self.survey.choice.filters)
 
 
+def _filters(given: t.Mapping[str, t.Any]) -> tuple[t.Mapping[str, t.Any], ...]:
+    """Return the filters as EC2 takes them.
+
+    What EC2 makes of a filter without a value is not documented: it could take every AMI.
+    """
+    filters = tuple(ansible_dict_to_boto3_filter_list(given))
+    empty = [one["Name"] for one in filters if not one["Values"]]
+    if empty:
+        raise InputError(f"filters: {', '.join(empty)} without a value. Nothing was changed.")
+    return filters
+
+
 def _end_state(params: t.Mapping[str, t.Any]) -> EndState:
     end_state = EndState(params["end_state"])
     if params["snapshots_after_days"] is not None and end_state is not EndState.DEREGISTERED:
@@ -143,9 +155,7 @@ def _end_state(params: t.Mapping[str, t.Any]) -> EndState:
     return end_state
 
 
-def _price(option: str, value: t.Any) -> float | None:
-    if value is None:
-        return None
+def _price(option: str, value: t.Any) -> float:
     try:
         price = float(value)
     except (TypeError, ValueError):

@@ -729,6 +729,8 @@ def test_no_amis_are_no_error(archive: Any, world: World, run: Runner) -> None:
         ({"filters": {}}, "Which AMIs?"),
         ({"all": True, "image_ids": [image_number(1)]}, "all: true takes every AMI"),
         ({"all": True, "filters": {"name": "a"}}, "all: true takes every AMI"),
+        ({"filters": {"name": []}}, "filters: name without a value"),
+        ({"filters": {"tag:a": "b", "tag:c": None}}, "filters: tag:c without a value"),
         ({"all": True, "snapshots_after_days": 7}, "needs end_state: deregistered"),
         (
             {"all": True, "end_state": "deregistered", "snapshots_after_days": 0},
@@ -738,6 +740,7 @@ def test_no_amis_are_no_error(archive: Any, world: World, run: Runner) -> None:
         ({"all": True, "unused_days": 0}, "unused_days 0 is out of range"),
         ({"all": True, "snapshot_price": -1}, "snapshot_price: -1.0 is not a price"),
         ({"all": True, "s3_prices": {"STANDARD": "cheap"}}, "s3_prices: 'cheap' is not a price"),
+        ({"all": True, "s3_prices": {"STANDARD": None}}, "s3_prices: None is not a price"),
         ({"all": True, "prefix": "p" * 250}, "Use a shorter prefix"),
         ({"image_ids": ["ami-x"]}, "Not AMI ids: 'ami-x'"),
     ],
