@@ -162,7 +162,9 @@ def test_an_ami_that_is_not_there_fails_and_keeps_nothing_else(
     ids = f"{images['old-1']},{unknown}"
     job = archive(amistore_image_names="", amistore_image_ids=ids, amistore_end_state="disabled")
     assert not job.succeeded
-    assert f"{unknown}: this account has no such AMI" in job.output
+    assert f"{unknown}: this account has no such AMI" in job.failure
+    [*_others, line] = job.shown("Show the plan")
+    assert f"{unknown}    left as it is  (this account has no such AMI" in line
     assert states(emulator)["old-1"] == "disabled"
     assert job.artifacts["amistore_archive_failed_image_ids"] == [unknown]
 
