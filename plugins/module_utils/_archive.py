@@ -100,11 +100,18 @@ class Archive:
         if self.wish.looks_for_snapshots:
             gone = self.remnants.find()
         with_remnants = {entry.image_id for entry in gone}
-        for image_id in view.sight.missing:
+        for image_id in self._not_left_out(view.sight.missing):
             if image_id not in with_remnants:
                 gone.append(self._absent(image_id, view.now))
         self.entries += gone
         self._tell_what_was_hidden()
+
+    def _not_left_out(self, image_ids: t.Sequence[str]) -> list[str]:
+        """Return the AMIs that are not there; a filter may have left out some that are."""
+        there: set[str] = set()
+        if self.wish.survey.choice.filters:
+            there, _now = calls.images_there(self.client, image_ids)
+        return [image_id for image_id in image_ids if image_id not in there]
 
     def _tell_what_was_hidden(self) -> None:
         hidden = [e for e in self.entries if e.proof and e.proof.copy is Copy.UNKNOWN]
@@ -188,7 +195,7 @@ class Archive:
         entry = Entry(image_id, proof=proof, verdict=Verdict(None, ()))
         if proof.copy is Copy.MISSING:
             entry.error = (
-                "this account has no such AMI in this Region, or a filter leaves it out, and"
+                "this account has no such AMI in this Region, and"
                 f" {self.bucket.url(self.prover.key(image_id))} does not exist"
             )
         faults = proof.faults if proof.copy is not Copy.READY else ("stored",)
@@ -251,30 +258,37 @@ class Archive:
         if image is None:
             return False
         if step in (Step.DEPRECATE, Step.DISABLE):
-            self._remember(image, entry.plan.steps)
-        if step is Step.DEPRECATE:
-            calls.deprecate(self.client, image_id, now)
-        elif step is Step.DISABLE:
-            calls.disable(self.client, image_id)
-        elif step is Step.ENABLE:
-            calls.enable(self.client, image_id)
-        elif step is Step.UNDEPRECATE:
-            calls.cancel_deprecation(self.client, image_id)
-        elif step is Step.MARK_SNAPSHOTS:
+            self._remember(entry, image)
+        if step is Step.MARK_SNAPSHOTS:
             return self._mark_snapshots(entry)
-        elif step is Step.UNPROTECT:
-            self._unprotect(entry, image, now)
-        elif step is Step.DEREGISTER:
-            entry.gone_since = calls.deregister(self.client, image_id)
-        else:
+        if step is Step.DATE_SNAPSHOTS:
             return self._date_snapshots(entry)
+        if step is Step.UNPROTECT:
+            self._note_cooldown(entry, image, now)
+        with entry.writing():
+            if step is Step.DEPRECATE:
+                calls.deprecate(self.client, image_id, now)
+            elif step is Step.DISABLE:
+                calls.disable(self.client, image_id)
+            elif step is Step.ENABLE:
+                calls.enable(self.client, image_id)
+            elif step is Step.UNDEPRECATE:
+                calls.cancel_deprecation(self.client, image_id)
+            elif step is Step.UNPROTECT:
+                calls.unprotect(self.client, image_id)
+            elif step is Step.DEREGISTER:
+                entry.gone_since = calls.deregister(self.client, image_id)
         return True
 
-    def _remember(self, image: Image, steps: t.Iterable[Step]) -> None:
+    def _tag(self, entry: Entry, resource_id: str, tags: t.Mapping[str, str]) -> None:
+        with entry.writing():
+            set_tags(self.client, resource_id, tags)
+
+    def _remember(self, entry: Entry, image: Image) -> None:
         """Write down what is about to be done, so that it alone is undone."""
-        tags = marks.service_tag(image, steps)
+        tags = marks.service_tag(image, entry.plan.steps)
         if not tags.items() <= image.tags.items():
-            set_tags(self.client, image.image_id, tags)
+            self._tag(entry, image.image_id, tags)
 
     def _mark_snapshots(self, entry: Entry) -> bool:
         stored = entry.proof.stored if entry.proof else None
@@ -285,16 +299,15 @@ class Archive:
         for snapshot_id in entry.snapshot_ids:
             snapshot = by_id.get(snapshot_id)
             if not mark.is_on(snapshot):
-                set_tags(self.client, snapshot_id, mark.tags_for(snapshot, snapshot_id))
+                self._tag(entry, snapshot_id, mark.tags_for(snapshot, snapshot_id))
         return True
 
-    def _unprotect(self, entry: Entry, image: Image, now: datetime) -> None:
+    def _note_cooldown(self, entry: Entry, image: Image, now: datetime) -> None:
         if _protection(image, now)[0] is Protection.SLOW:
             # Before, since nobody could tell the time after a run that ended in between.
             entry.not_before = now + COOLDOWN
             until = {marks.UNPROTECTED_UNTIL: marks.write_time(entry.not_before)}
-            set_tags(self.client, entry.image_id, until)
-        calls.unprotect(self.client, entry.image_id)
+            self._tag(entry, entry.image_id, until)
 
     def _date_snapshots(self, entry: Entry) -> bool:
         since = entry.gone_since
@@ -304,8 +317,11 @@ class Archive:
         if since is None:
             # The next run dates them, which only lets them stay longer.
             return False
+        users = calls.users_of(self.client, entry.snapshot_ids)
         for snapshot_id in entry.snapshot_ids:
-            set_tags(self.client, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
+            # What another AMI uses is not waiting to go.
+            if not users[snapshot_id] - {entry.image_id}:
+                self._tag(entry, snapshot_id, {marks.GONE_SINCE: marks.write_time(since)})
         return True
 
 
@@ -324,12 +340,15 @@ def _way_back(item: OwnedImage) -> Plan:
 def _protection(image: Image, now: datetime) -> tuple[Protection, datetime | None]:
     """Return what protects an AMI, and until when a cooldown goes on, where that is known."""
     told = str(image.raw.get("DeregistrationProtection") or "")
-    if told == "enabled-with-cooldown":
-        return Protection.SLOW, now + COOLDOWN
-    if told.startswith("enabled"):
-        return Protection.ON, None
     until = marks.read_time(image.tags.get(marks.UNPROTECTED_UNTIL, ""))
+    slow = told == "enabled-with-cooldown"
+    if told.startswith("enabled") and not slow:
+        return Protection.ON, None
+    # What AWS tells during a cooldown is not documented: were it the same as before, to take the
+    # protection away each time would let it begin anew for ever.
     if until and now < until:
         return Protection.COOLING, until
+    if slow:
+        return Protection.SLOW, now + COOLDOWN
     # What else AWS may tell is not documented.
     return (Protection.NONE if told == "disabled" else Protection.COOLING), None

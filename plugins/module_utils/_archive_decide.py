@@ -37,6 +37,8 @@ class Step(Enum):
     DEREGISTER = "deregister"
     DATE_SNAPSHOTS = "date_snapshots"
     """Tag them with the time from which the AMI is gone."""
+    FORGET_DATE = "forget_date"
+    """Take that time from the snapshots, since another AMI uses them now."""
     DELETE_SNAPSHOTS = "delete_snapshots"
     ENABLE = "enable"
     UNDEPRECATE = "undeprecate"
@@ -88,6 +90,7 @@ class Grace(Enum):
     UNSET = "unset"
     """Nobody wrote down since when it is gone."""
     UNREADABLE = "unreadable"
+    """What is written down is no time, or none that has come yet."""
     ENDLESS = "endless"
     WITHIN = "within"
     PASSED = "passed"
@@ -263,6 +266,9 @@ def decide_leftover(found: Leftover) -> Plan:
     | AMI   | other AMIs | ours | gone for   | stored  | tested  | steps            | reasons      |
     |-------|------------|------|------------|---------|---------|------------------|--------------|
     | there | any        | any  | any        | any     | any     | none             | image_there  |
+    | gone  | use it     | yes  | endless    | any     | any     | forget_date      | needed       |
+    | gone  | use it     | yes  | within     | any     | any     | forget_date      | needed       |
+    | gone  | use it     | yes  | passed     | any     | any     | forget_date      | needed       |
     | gone  | use it     | any  | any        | any     | any     | none             | needed       |
     | gone  | none       | no   | any        | any     | any     | none             | not_ours     |
     | gone  | none       | yes  | unset      | any     | any     | date_snapshots   | grace        |
@@ -279,7 +285,8 @@ def decide_leftover(found: Leftover) -> Plan:
     if found.image_there:
         return Plan((), ("image_there",))
     if found.needed:
-        return Plan((), ("needed",))
+        dated = found.grace in (Grace.ENDLESS, Grace.WITHIN, Grace.PASSED)
+        return Plan((Step.FORGET_DATE,) if found.ours and dated else (), ("needed",))
     if not found.ours:
         return Plan((), ("not_ours",))
     if found.grace is Grace.UNSET:

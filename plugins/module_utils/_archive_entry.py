@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import (
     Copy,
@@ -18,6 +21,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_decide impor
     Verdict,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof
+from ansible_collections.amistore.aws.plugins.module_utils._aws import may_have_happened
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image, Snapshot
 
 GONE = "gone"
@@ -53,6 +57,22 @@ class Entry:
     gone_since: datetime | None = None
     """When this run deregistered it, by AWS's clock."""
     error: str = ""
+    wrote: bool = False
+    """Anything was written, also where a step failed half-way, or its answer got lost."""
+
+    @property
+    def changed(self) -> bool:
+        return self.wrote or bool(self.done)
+
+    @contextlib.contextmanager
+    def writing(self) -> t.Iterator[None]:
+        """Count what happens inside as a change, also when its answer got lost."""
+        try:
+            yield
+        except AnsibleAWSError as error:
+            self.wrote |= may_have_happened(error)
+            raise
+        self.wrote = True
 
     @property
     def state_before(self) -> str:
@@ -107,7 +127,7 @@ class Entry:
             "snapshot_ids": self.snapshot_ids,
             "snapshot_bytes": self.kept_bytes,
             "freed_bytes": self.freed_bytes,
-            "changed": bool(self.done),
+            "changed": self.changed,
             "failure_reason": self.error or None,
         }
 

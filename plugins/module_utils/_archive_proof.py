@@ -55,7 +55,8 @@ class Proof:
     def snapshot_ids(self) -> frozenset[str]:
         """The snapshots that the AMI had when it was stored."""
         mappings = self.image.get("BlockDeviceMappings")
-        disks = [m.get("Ebs") for m in mappings if isinstance(m, dict)] if mappings else []
+        known = mappings if isinstance(mappings, list) else []
+        disks = [mapping.get("Ebs") for mapping in known if isinstance(mapping, dict)]
         return frozenset(
             str(disk["SnapshotId"])
             for disk in disks

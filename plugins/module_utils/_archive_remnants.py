@@ -9,7 +9,7 @@ grace time.
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ansible_collections.amistore.aws.plugins.module_utils import _archive_calls as calls
@@ -27,6 +27,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_entry import
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof, Prover
 from ansible_collections.amistore.aws.plugins.module_utils._archive_wish import Wish
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError
+from ansible_collections.amistore.aws.plugins.module_utils._evidence import SKEW
 from ansible_collections.amistore.aws.plugins.module_utils._images import Snapshot, set_tags
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import image_id_of
 
@@ -74,21 +75,27 @@ class Remnants:
         return entries
 
     def carry_out(self, entry: Entry) -> None:
-        """Date what has no date, delete what may go; each after a look of its own."""
+        """Date what has no date, undate what is used, delete what may go; each after a look of its
+        own.
+        """
         for remnant in entry.remnants:
             for step in remnant.plan.steps:
                 view = self._look([entry.image_id])
-                fresh = self._again(entry, remnant, view)
-                remnant.plan = fresh.plan
-                if view is None or step not in fresh.plan.steps:
+                fresh = self._again(entry, remnant, view).plan
+                if view is None or step not in fresh.steps:
+                    reasons = dict.fromkeys(("changed_meanwhile", *fresh.reasons))
+                    remnant.plan = replace(remnant.plan, reasons=tuple(reasons))
+                    entry.plan = replace(entry.plan, reasons=_reasons(entry))
                     continue
                 snapshot_id = remnant.snapshot.snapshot_id
-                if step is Step.DELETE_SNAPSHOTS:
-                    calls.delete_snapshot(self.client, snapshot_id)
-                    remnant.deleted = True
-                else:
-                    tag = {marks.GONE_SINCE: marks.write_time(view.now)}
-                    set_tags(self.client, snapshot_id, tag)
+                with entry.writing():
+                    if step is Step.DELETE_SNAPSHOTS:
+                        calls.delete_snapshot(self.client, snapshot_id)
+                    else:
+                        dated = step is Step.DATE_SNAPSHOTS
+                        told = marks.write_time(view.now) if dated else ""
+                        set_tags(self.client, snapshot_id, {marks.GONE_SINCE: told})
+                remnant.deleted = step is Step.DELETE_SNAPSHOTS
                 if step not in entry.done:
                     entry.done.append(step)
 
@@ -152,7 +159,7 @@ class Remnants:
         if not told:
             return Grace.UNSET, None
         since = marks.read_time(told)
-        if since is None:
+        if since is None or since > now + SKEW:
             return Grace.UNREADABLE, None
         if self.wish.snapshots_after_days is None:
             return Grace.ENDLESS, None
@@ -171,10 +178,14 @@ def _copy_for(snapshot: Snapshot, proof: Proof) -> tuple[Copy, tuple[str, ...]]:
     return Copy.READY, ()
 
 
+def _reasons(entry: Entry) -> tuple[str, ...]:
+    reasons = dict.fromkeys(reason for one in entry.remnants for reason in one.plan.reasons)
+    return ("gone", *reasons)
+
+
 def _sum_up(entry: Entry) -> None:
     """Say of the AMI what is said of its snapshots."""
     steps = dict.fromkeys(step for one in entry.remnants for step in one.plan.steps)
-    reasons = dict.fromkeys(reason for one in entry.remnants for reason in one.plan.reasons)
-    entry.plan = Plan(tuple(steps), ("gone", *reasons))
+    entry.plan = Plan(tuple(steps), _reasons(entry))
     times = [one.not_before for one in entry.remnants if one.not_before]
     entry.not_before = max(times, default=None)

@@ -37,7 +37,7 @@ class ArchiveReport:
 
     @property
     def changed(self) -> bool:
-        return any(entry.done for entry in self.entries)
+        return any(entry.changed for entry in self.entries)
 
     @property
     def result(self) -> dict[str, t.Any]:
@@ -65,7 +65,10 @@ class ArchiveReport:
         steps = Counter(step for entry in self.entries for step in entry.done)
         open_stores = sum(Step.STORE in entry.plan.steps for entry in self.entries)
         failed = sum(bool(entry.error) for entry in self.entries)
-        kept = sum(not entry.plan.steps for entry in self.entries)
+        kept = sum(
+            not (entry.done or entry.error or Step.STORE in entry.plan.steps)
+            for entry in self.entries
+        )
         counts = [
             f"{failed} failed" if failed else "",
             *(f"{_PAST[step]} {steps[step]}" for step in Step if steps[step]),
@@ -160,6 +163,7 @@ _PAST = {
     Step.UNPROTECT: "protection taken from",
     Step.DEREGISTER: "deregistered",
     Step.DATE_SNAPSHOTS: "snapshots dated of",
+    Step.FORGET_DATE: "snapshot dates forgotten of",
     Step.DELETE_SNAPSHOTS: "snapshots deleted of",
     Step.ENABLE: "enabled",
     Step.UNDEPRECATE: "deprecation cancelled of",

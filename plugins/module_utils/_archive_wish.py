@@ -87,7 +87,7 @@ class Wish:
         bucket, prefix = clean_bucket(params["bucket"]), clean_prefix(params["prefix"])
         check_location(bucket, image_key(prefix, _LONGEST_IMAGE_ID))
         survey = Request(
-            choice=Choice(image_ids, tuple(ansible_dict_to_boto3_filter_list(filters)), ("self",)),
+            choice=Choice(image_ids, _filters(filters), ("self",)),
             unused_days=in_range("unused_days", params["unused_days"], 1, MAX_DAYS),
             reference_types=tuple(dict.fromkeys(params["references"])),
             template_versions=in_range(
@@ -102,7 +102,7 @@ class Wish:
             prefix="",
             expected_bucket_owner=None,
         )
-        days = params["snapshots_after_days"]
+        days, price = params["snapshots_after_days"], params["snapshot_price"]
         return cls(
             survey=survey,
             end_state=_end_state(params),
@@ -118,8 +118,8 @@ class Wish:
                 None if days is None else in_range("snapshots_after_days", days, 1, MAX_DAYS)
             ),
             prices=Prices(
-                _price("snapshot_price", params["snapshot_price"]),
-                {k: _price("s3_prices", v) or 0.0 for k, v in (params["s3_prices"] or {}).items()},
+                None if price is None else _price("snapshot_price", price),
+                {k: _price("s3_prices", v) for k, v in (params["s3_prices"] or {}).items()},
             ),
             nothing=not params["all"] and not chosen,
         )
@@ -133,6 +133,18 @@ class Wish:
         return all(_fits(one, image) for one in self.survey.choice.filters)
 
 
+def _filters(given: t.Mapping[str, t.Any]) -> tuple[t.Mapping[str, t.Any], ...]:
+    """Return the filters as EC2 takes them.
+
+    What EC2 makes of a filter without a value is not documented: it could take every AMI.
+    """
+    filters = tuple(ansible_dict_to_boto3_filter_list(given))
+    empty = [one["Name"] for one in filters if not one["Values"]]
+    if empty:
+        raise InputError(f"filters: {', '.join(empty)} without a value. Nothing was changed.")
+    return filters
+
+
 def _end_state(params: t.Mapping[str, t.Any]) -> EndState:
     end_state = EndState(params["end_state"])
     if params["snapshots_after_days"] is not None and end_state is not EndState.DEREGISTERED:
@@ -143,9 +155,7 @@ def _end_state(params: t.Mapping[str, t.Any]) -> EndState:
     return end_state
 
 
-def _price(option: str, value: t.Any) -> float | None:
-    if value is None:
-        return None
+def _price(option: str, value: t.Any) -> float:
     try:
         price = float(value)
     except (TypeError, ValueError):
@@ -158,7 +168,7 @@ def _price(option: str, value: t.Any) -> float | None:
 def _fits(condition: t.Mapping[str, t.Any], image: t.Mapping[str, t.Any]) -> bool:
     """Tell whether a name or tag fits as EC2 would compare it; nothing else can be compared."""
     name, values = condition["Name"], condition["Values"]
-    tags = {tag.get("Key"): tag.get("Value") for tag in image.get("Tags") or ()}
+    tags = _tags_of(image)
     if name == "name":
         told = [image.get("Name")]
     elif name.startswith("tag:"):
@@ -168,6 +178,13 @@ def _fits(condition: t.Mapping[str, t.Any], image: t.Mapping[str, t.Any]) -> boo
     else:
         return False
     return any(_like(str(one), str(value)) for one in told if one is not None for value in values)
+
+
+def _tags_of(image: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the tags that a manifest tells, which is a file that anybody may have written."""
+    tags = image.get("Tags")
+    known = [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
+    return {tag["Key"]: tag.get("Value") for tag in known if isinstance(tag.get("Key"), str)}
 
 
 def _like(text: str, pattern: str) -> bool:

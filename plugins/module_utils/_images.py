@@ -149,6 +149,12 @@ def images_by_id(client: t.Any, image_ids: t.Sequence[str]) -> dict[str, Image]:
     return {image.image_id: image for image in _describe_by(client, "image-id", image_ids)}
 
 
+def own_images_by_id(client: t.Any, image_ids: t.Sequence[str]) -> dict[str, Image]:
+    """Return this account's AMIs that exist, not those that others share with it."""
+    images = _describe_by(client, "image-id", image_ids, Owners=["self"])
+    return {image.image_id: image for image in images}
+
+
 def own_images_by_name(client: t.Any, names: t.Sequence[str]) -> dict[str, list[Image]]:
     """Return this account's AMIs of each name, those that are deregistered left out.
 

@@ -144,7 +144,7 @@ class AtWork:
     """What EC2 says about stored images that would go."""
 
     originals: frozenset[str]
-    """The AMIs that are there and can be stored again, or launched; with `gone_only`, any."""
+    """The AMIs of this account that are there and can be stored again, or launched; with `gone_only`, any."""
     waited_for: frozenset[str]
     """The locations without which snapshots cannot be deleted later; asked with `gone_only`."""
     stored_to: frozenset[str]
@@ -250,7 +250,8 @@ class Thinning:
         marked: frozenset[str] = frozenset()
         if stored:
             ids = sorted({entry.image_id for entry in stored if entry.image_id})
-            images = _images.images_by_id(self.ec2, ids)
+            # What another account shares, it can take away at any time.
+            images = _images.own_images_by_id(self.ec2, ids)
             pending = _images.own_pending_images(self.ec2)
             if self.options.rules.gone_only:
                 marked = self._waited_for(ids)

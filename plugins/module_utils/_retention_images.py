@@ -263,9 +263,9 @@ def _time(text: str | None) -> tuple[datetime | None, bool]:
         return None, True
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment.astimezone(timezone.utc), True) if moment.tzinfo else (None, False)
+    except (ValueError, OverflowError):
         return None, False
-    return (moment.astimezone(timezone.utc), True) if moment.tzinfo else (None, False)
 
 
 def _tag(image: t.Mapping[str, t.Any], key: str) -> str | None:

@@ -88,7 +88,7 @@ options:
       - What may speak against archiving an AMI, and is to be ignored.
       - V(used) also lets AMIs go that were made within O(unused_days).
       - V(shared) lets AMIs go that others may launch. Disabling removes their launch permissions
-        for good; the manifest has them.
+        for good; the manifest has those of the time when the AMI was stored.
       - V(protected) takes the deregistration protection away where O(end_state=deregistered). Where
         that has a cooldown, the AMI is deregistered by a run after it, see
         RV(images[].not_before).
@@ -283,7 +283,8 @@ images:
         - The steps from what was found to O(end_state), in their order. Empty where nothing is left
           to do, or something is in the way; RV(images[].reasons) tells.
         - They are C(store), C(deprecate), C(disable), C(mark_snapshots), C(unprotect),
-          C(deregister), C(date_snapshots), C(delete_snapshots), C(enable) and C(undeprecate).
+          C(deregister), C(date_snapshots), C(forget_date), C(delete_snapshots), C(enable) and
+          C(undeprecate).
         - What begins with C(store) waits until the AMI is stored.
       returned: always
       type: list

@@ -27,7 +27,8 @@ options:
     type: str
   keep_newest:
     description:
-      - How many of each family to keep, the newest.
+      - How many of each family to keep, the newest. With O(across_folders), an AMI that is stored
+        in three folders counts three times.
       - This or O(keep_days) must be given. With both, what either of them keeps stays.
     type: int
   keep_days:
@@ -57,9 +58,9 @@ options:
     default: false
   last_copies:
     description:
-      - Whether a stored image may go though its AMI is gone from this account and Region, or not
-        visible to the caller, so that it is the last copy of that AMI, as far as this can be seen
-        from here.
+      - Whether a stored image may go though this account has no such AMI in this Region, so that it
+        is the last copy of that AMI, as far as this can be seen from here. An AMI that another
+        account shares with this one counts as gone.
       - What is the newest of its family, or unknown, stays all the same.
     type: bool
     default: false

@@ -131,6 +131,9 @@ def test_snapshots_go_a_while_after_the_ami(
     assert job.succeeded, job.output
     assert set(states(emulator)) == {"web", "other"}
     assert "DeleteSnapshot" not in emulator.requests()
+    [*_lines, total] = job.shown("Show what came of it")
+    assert "Snapshots freed: 0.00 Bytes, left: " in total
+    assert "Saving in a month, at most: 0.0, possible: " in total
     emulator.advance(8 * DAY)
     late = archive(**answers)
     assert late.succeeded, late.output
@@ -150,6 +153,20 @@ def test_what_cannot_be_stored_fails_and_keeps_nothing_else(
     assert "planned by the test" in job.output
     assert states(emulator)["old-1"] == "available"
     assert states(emulator)["old-2"] == "disabled"
+
+
+def test_an_ami_that_is_not_there_fails_and_keeps_nothing_else(
+    archive: Launch, emulator: Emulator, images: dict[str, str]
+) -> None:
+    unknown = "ami-0abcdef1234567890"
+    ids = f"{images['old-1']},{unknown}"
+    job = archive(amistore_image_names="", amistore_image_ids=ids, amistore_end_state="disabled")
+    assert not job.succeeded
+    assert f"{unknown}: this account has no such AMI" in job.failure
+    [*_others, line] = job.shown("Show the plan")
+    assert f"{unknown}    left as it is  (this account has no such AMI" in line
+    assert states(emulator)["old-1"] == "disabled"
+    assert job.artifacts["amistore_archive_failed_image_ids"] == [unknown]
 
 
 @pytest.mark.parametrize(

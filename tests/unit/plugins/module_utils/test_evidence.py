@@ -152,6 +152,7 @@ def test_it_is_read_as_it_was_written(bucket: Bucket, stored: dict[str, Thing]) 
         ({"image_id": 3}, "is damaged: no text in image_id"),
         ({"verified_at": None}, "is damaged: "),
         ({"verified_at": "yesterday"}, "is damaged: "),
+        ({"verified_at": "0001-01-01T00:00:00+23:00"}, "is damaged: "),
         ({"restored_at": "2026-05-01T12:00:00"}, "has no time zone"),
         ({"restored_at": "0001-01-01T00:00:00+14:00"}, "is damaged: "),
     ],

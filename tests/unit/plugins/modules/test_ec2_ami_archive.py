@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_archive
 from tests.unit.archive_world import PREFIX, World, fresh_world, no_gate
@@ -353,6 +354,16 @@ def test_a_cooldown_is_waited_for(archive: Any, world: World) -> None:
     assert image_id not in world.ec2.images
 
 
+def test_a_cooldown_that_aws_does_not_tell_from_protection_ends(archive: Any, world: World) -> None:
+    image_id = world.add(DeregistrationProtection="enabled-with-cooldown")
+    archive("deregistered", allow=["protected"])
+    world.ec2.images[image_id]["DeregistrationProtection"] = "enabled-with-cooldown"
+    world.pass_days(1)
+    again = archive("deregistered", allow=["protected"]).image
+    assert (again["done"], again["reasons"]) == ([], ["stored", "cooldown"])
+    assert again["not_before"] == "2026-05-02T12:05:00+00:00"
+
+
 def test_a_protection_that_nobody_knows_is_waited_for(archive: Any, world: World) -> None:
     world.add(DeregistrationProtection="disabled-for-now")
     image = archive("deregistered", allow=["protected"]).image
@@ -430,8 +441,16 @@ def retag(world: World, snapshot_id: str, **changes: str | None) -> None:
         (lambda w, i, s: retag(w, s, archived_etag="another"), ["gone", "replaced"]),
         (lambda w, i, s: retag(w, s, archived_snapshot="snap-1"), ["gone", "not_ours"]),
         (lambda w, i, s: retag(w, s, deregistered_at="long ago"), ["gone", "time_unknown"]),
-        (lambda w, i, s: reuse(w, s), ["gone", "needed"]),
-        (lambda w, i, s: forget_disk(w, i), ["gone", "not_in_manifest"]),
+        (
+            lambda w, i, s: retag(w, s, deregistered_at="9999-12-31T00:00:00Z"),
+            ["gone", "time_unknown"],
+        ),
+        (
+            lambda w, i, s: (reuse(w, s), retag(w, s, deregistered_at="long ago")),
+            ["gone", "needed"],
+        ),
+        (lambda w, i, s: tell_disks(w, i, []), ["gone", "not_in_manifest"]),
+        (lambda w, i, s: tell_disks(w, i, 3), ["gone", "not_in_manifest"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -451,10 +470,15 @@ def reuse(world: World, snapshot_id: str) -> None:
     world.ec2.images[other]["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] = snapshot_id
 
 
-def forget_disk(world: World, image_id: str) -> None:
+def tell_disks(world: World, image_id: str, disks: Any) -> None:
+    rewrite(world, image_id, BlockDeviceMappings=disks)
+
+
+def rewrite(world: World, image_id: str, **image: Any) -> None:
+    """Change what the manifest tells of the AMI."""
     key = world.key(image_id, ".json")
     manifest = json.loads(world.objects[key].body)
-    manifest["image"]["BlockDeviceMappings"] = []
+    manifest["image"] |= image
     world.objects[key] = Thing(json.dumps(manifest).encode())
 
 
@@ -480,18 +504,18 @@ def test_a_snapshot_of_an_ami_that_is_there_again_stays(
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reasons"),
     [
-        lambda w, i, s: w.objects.pop(w.key(i)),
-        lambda w, i, s: w.objects.pop(w.key(i, ".verified.json")),
-        lambda w, i, s: reuse(w, s),
-        lambda w, i, s: retag(w, s, deregistered_at="2026-05-11T00:00:00Z"),
-        lambda w, i, s: retag(w, s, archived_image=None),
+        (lambda w, i, s: w.objects.pop(w.key(i)), ["not_stored"]),
+        (lambda w, i, s: w.objects.pop(w.key(i, ".verified.json")), ["untested"]),
+        (lambda w, i, s: reuse(w, s), ["needed"]),
+        (lambda w, i, s: retag(w, s, deregistered_at="2026-05-11T00:00:00Z"), ["grace"]),
+        (lambda w, i, s: retag(w, s, archived_image=None), []),
     ],
     ids=["object", "evidence", "use", "time", "mark"],
 )
 def test_everything_is_looked_at_again_before_a_snapshot_goes(
-    change: Any, archive: Any, world: World, gone: tuple[str, str]
+    change: Any, reasons: list[str], archive: Any, world: World, gone: tuple[str, str]
 ) -> None:
     def gate(_when: str, operation: str) -> None:
         looks = [name for name, _params in world.ec2.calls].count("DescribeSnapshots")
@@ -502,6 +526,8 @@ def test_everything_is_looked_at_again_before_a_snapshot_goes(
     world.ec2.gate = gate
     result = archive("deregistered", snapshots_after_days=7)
     assert result["changed"] is False
+    [image] = [one for one in result["images"] if one["image_id"] == gone[0]]
+    assert image["reasons"] == ["gone", "changed_meanwhile", *reasons]
     assert gone[1] in world.ec2.snapshots
 
 
@@ -517,6 +543,31 @@ def test_a_snapshot_without_a_date_is_dated_and_waits(
     assert archive("deregistered", snapshots_after_days=7)["changed"] is False
     world.pass_days(1)
     assert archive("deregistered", snapshots_after_days=7).image["done"] == ["delete_snapshots"]
+
+
+def test_the_grace_time_begins_anew_after_another_ami_used_a_snapshot(
+    archive: Any, world: World, gone: tuple[str, str]
+) -> None:
+    """The way back: somebody registers an AMI of the snapshots, and has no need of it later."""
+    reuse(world, gone[1])
+    used = archive("deregistered", snapshots_after_days=7)
+    [image] = [one for one in used["images"] if one["image_id"] == gone[0]]
+    assert (image["done"], image["reasons"]) == (["forget_date"], ["gone", "needed"])
+    assert archive("deregistered", snapshots_after_days=7)["changed"] is False
+    world.pass_days(20)
+    del world.ec2.images[image_number(9)]
+    assert archive("deregistered", snapshots_after_days=7).image["done"] == ["date_snapshots"]
+    world.pass_days(7)
+    assert archive("deregistered", snapshots_after_days=7).image["done"] == ["delete_snapshots"]
+
+
+def test_a_snapshot_of_two_amis_is_not_dated_with_the_first(archive: Any, world: World) -> None:
+    image_id = world.add()
+    snapshot_id = world.ec2.snapshot_of(image_id)
+    reuse(world, snapshot_id)
+    twice(archive, world, "deregistered", snapshots_after_days=7, image_ids=[image_id])
+    assert image_id not in world.ec2.images
+    assert not world.ec2.tags(snapshot_id).get("amistore:deregistered-at")
 
 
 def test_an_old_date_does_not_outlive_an_ami_that_came_back(
@@ -583,6 +634,16 @@ def test_filters_take_amis_that_are_gone_by_their_manifests(
     world.pass_days(8)
     archive("deregistered", snapshots_after_days=7, filters=filters)
     assert (snapshot_id not in world.ec2.snapshots) is deleted
+
+
+@pytest.mark.parametrize("tags", [3, ["env"], [{"Key": ["env"]}]])
+def test_no_filter_takes_tags_that_are_none(
+    tags: Any, archive: Any, world: World, gone: tuple[str, str]
+) -> None:
+    rewrite(world, gone[0], Tags=tags)
+    result = archive("deregistered", snapshots_after_days=7, filters={"tag:env": "prod"})
+    assert (result.failed, result["images"]) == (False, [])
+    assert gone[1] in world.ec2.snapshots
 
 
 def test_ids_take_amis_that_are_gone(archive: Any, world: World, gone: tuple[str, str]) -> None:
@@ -668,6 +729,8 @@ def test_no_amis_are_no_error(archive: Any, world: World, run: Runner) -> None:
         ({"filters": {}}, "Which AMIs?"),
         ({"all": True, "image_ids": [image_number(1)]}, "all: true takes every AMI"),
         ({"all": True, "filters": {"name": "a"}}, "all: true takes every AMI"),
+        ({"filters": {"name": []}}, "filters: name without a value"),
+        ({"filters": {"tag:a": "b", "tag:c": None}}, "filters: tag:c without a value"),
         ({"all": True, "snapshots_after_days": 7}, "needs end_state: deregistered"),
         (
             {"all": True, "end_state": "deregistered", "snapshots_after_days": 0},
@@ -677,6 +740,7 @@ def test_no_amis_are_no_error(archive: Any, world: World, run: Runner) -> None:
         ({"all": True, "unused_days": 0}, "unused_days 0 is out of range"),
         ({"all": True, "snapshot_price": -1}, "snapshot_price: -1.0 is not a price"),
         ({"all": True, "s3_prices": {"STANDARD": "cheap"}}, "s3_prices: 'cheap' is not a price"),
+        ({"all": True, "s3_prices": {"STANDARD": None}}, "s3_prices: None is not a price"),
         ({"all": True, "prefix": "p" * 250}, "Use a shorter prefix"),
         ({"image_ids": ["ami-x"]}, "Not AMI ids: 'ami-x'"),
     ],
@@ -695,11 +759,22 @@ def test_an_unknown_ami_fails_unless_it_is_stored(archive: Any, world: World) ->
     del world.ec2.images[stored]
     result = archive(image_ids=[here, stored, unknown])
     assert result.failed
-    assert f"{unknown}: this account has no such AMI" in result["msg"]
+    assert result["msg"].startswith(
+        "3 AMIs: 1 failed, deprecated 1, disabled 1, 1 left as they are."
+        f" {unknown}: this account has no such AMI"
+    )
     told = {image["image_id"]: image for image in result["images"]}
     assert told[here]["done"] == ["deprecate", "disable"]
     assert (told[stored]["reasons"], told[stored]["failure_reason"]) == (["gone", "stored"], None)
     assert told[unknown]["failure_reason"]
+
+
+def test_an_ami_that_a_filter_leaves_out_is_not_gone(archive: Any, world: World) -> None:
+    taken, stored, unstored = world.add(1), world.add(2), world.add(3, stored=False)
+    name = world.ec2.images[taken]["Name"]
+    result = archive(image_ids=[taken, stored, unstored], filters={"name": name})
+    assert not result.failed
+    assert [image["image_id"] for image in result["images"]] == [taken]
 
 
 def test_a_run_without_aws_clock_does_nothing(archive: Any, world: World) -> None:
@@ -726,6 +801,37 @@ def test_expired_credentials_end_the_run(archive: Any, world: World) -> None:
     assert result.failed
     assert "Stopped: " in result["msg"]
     assert world.ec2.tags(second) == {}
+
+
+@pytest.mark.parametrize(
+    ("end_state", "refused"),
+    [("disabled", "EnableImageDeprecation"), ("deregistered", "DeregisterImage")],
+)
+def test_tags_that_were_written_before_a_refusal_are_a_change(
+    end_state: str, refused: str, archive: Any, world: World
+) -> None:
+    world.add(1)
+    world.ec2.denials[refused] = refusal("UnauthorizedOperation")
+    result = archive(end_state)
+    assert (result.failed, result["changed"]) == (True, True)
+    assert result.image["changed"] is True
+    world.ec2.denials["CreateTags"] = refusal("UnauthorizedOperation")
+    world.add(2)
+    refused_all = archive(end_state, image_ids=[image_number(2)])
+    assert (refused_all.failed, refused_all["changed"]) == (True, False)
+
+
+def test_a_deregistration_whose_answer_got_lost_is_a_change(archive: Any, world: World) -> None:
+    image_id = world.add()
+
+    def gate(when: str, operation: str) -> None:
+        if (when, operation) == ("after", "DeregisterImage"):
+            raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    world.ec2.gate = gate
+    result = archive("deregistered")
+    assert (result.failed, result["changed"]) == (True, True)
+    assert image_id not in world.ec2.images
 
 
 def test_the_diff_tells_states_and_snapshots(archive: Any, world: World) -> None:

@@ -414,6 +414,14 @@ def test_only_those_that_are_named_go(thin: Thinner, vault: Vault) -> None:
     assert reasons(thin(keep_newest=1))["2"] == OLDER
 
 
+def test_an_ami_that_another_account_shares_is_no_original(thin: Thinner, vault: Vault) -> None:
+    """That account can deregister it, or share it no longer, at any time."""
+    for number in (1, 2):
+        vault.add(number, image={"OwnerId": OTHER_ACCOUNT})
+        vault.cloud.images[image_id(number)]["OwnerId"] = OTHER_ACCOUNT
+    assert reasons(thin(keep_newest=1)) == {"1": NEWEST, "2": ("kept", "last_copy")}
+
+
 def test_the_last_of_a_family_stays_though_asked(thin: Thinner, vault: Vault) -> None:
     vault.add(1, original=False)
     assert reasons(thin(keep_newest=1, last_copies=True)) == {"1": NEWEST}
@@ -433,6 +441,10 @@ DAMAGED = [
     ("family_unknown", {"document": {"region": None}}),
     ("date_unknown", {"modified": NOON + DAY}),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": "yesterday"}}}),
+    (
+        "date_unknown",
+        {"document": {"stored_image": {"task_start_time": "0001-01-01T00:00:00+23:00"}}},
+    ),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": "2026-04-01T00:00:00"}}}),
     ("date_unknown", {"document": {"stored_image": {"task_start_time": NOON.isoformat()}}}),
 ]
