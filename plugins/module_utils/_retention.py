@@ -144,7 +144,7 @@ class AtWork:
     """What EC2 says about stored images that would go."""
 
     originals: frozenset[str]
-    """The AMIs of this account that are there and can be stored again, or launched; with `gone_only`, any."""
+    """This account's AMIs that can be stored again, or launched; with `gone_only`, all of them."""
     waited_for: frozenset[str]
     """The locations without which snapshots cannot be deleted later; asked with `gone_only`."""
     stored_to: frozenset[str]
