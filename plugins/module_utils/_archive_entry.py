@@ -6,12 +6,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
-
-from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
 
 from ansible_collections.amistore.aws.plugins.module_utils._archive_decide import (
     Copy,
@@ -21,7 +18,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._archive_decide impor
     Verdict,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._archive_proof import Proof
-from ansible_collections.amistore.aws.plugins.module_utils._aws import may_have_happened
+from ansible_collections.amistore.aws.plugins.module_utils._aws import noting_change
 from ansible_collections.amistore.aws.plugins.module_utils._images import Image, Snapshot
 
 GONE = "gone"
@@ -64,14 +61,11 @@ class Entry:
     def changed(self) -> bool:
         return self.wrote or bool(self.done)
 
-    @contextlib.contextmanager
-    def writing(self) -> t.Iterator[None]:
+    def writing(self) -> t.ContextManager[None]:
         """Count what happens inside as a change, also when its answer got lost."""
-        try:
-            yield
-        except AnsibleAWSError as error:
-            self.wrote |= may_have_happened(error)
-            raise
+        return noting_change(self._note_change)
+
+    def _note_change(self) -> None:
         self.wrote = True
 
     @property

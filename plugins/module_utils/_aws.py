@@ -236,6 +236,18 @@ def may_have_happened(error: AnsibleAWSError) -> bool:
     return is_transient(error) and error_code(error) not in THROTTLING_CODES
 
 
+@contextlib.contextmanager
+def noting_change(note: t.Callable[[], None]) -> t.Iterator[None]:
+    """Note what happens inside as a change, also when its answer got lost."""
+    try:
+        yield
+    except AnsibleAWSError as error:
+        if may_have_happened(error):
+            note()
+        raise
+    note()
+
+
 def aws_words(error: BaseException) -> str:
     """Return AWS's own words, with the decode command where the message is encoded."""
     cause = getattr(error, "exception", None) or error

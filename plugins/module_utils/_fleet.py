@@ -15,7 +15,6 @@ Knows neither EC2 nor S3: an Operation looks and acts, a Clock gives the time. T
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +29,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     Reply,
     error_text,
     is_transient,
-    may_have_happened,
+    noting_change,
     refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import (
@@ -106,14 +105,11 @@ class Entry:
         """Percent as AWS tells it, None where it does not."""
         return None
 
-    @contextlib.contextmanager
-    def changing(self) -> t.Iterator[None]:
+    def changing(self) -> t.ContextManager[None]:
         """Count what happens inside as a change, also when its answer got lost."""
-        try:
-            yield
-        except AnsibleAWSError as error:
-            self.changed |= may_have_happened(error)
-            raise
+        return noting_change(self._note_change)
+
+    def _note_change(self) -> None:
         self.changed = True
 
     def fail(self, reason: str) -> None:

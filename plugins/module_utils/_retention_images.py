@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.exceptions import Ansib
 from ansible_collections.amistore.aws.plugins.module_utils import _manifest
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_text,
-    may_have_happened,
+    noting_change,
     refuses_caller,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._evidence import (
@@ -133,14 +132,11 @@ class RetainedEntry:
         if detail:
             self.details.append(detail)
 
-    @contextlib.contextmanager
-    def changing(self) -> t.Iterator[None]:
+    def changing(self) -> t.ContextManager[None]:
         """Count what happens inside as a change, also when its answer got lost."""
-        try:
-            yield
-        except AnsibleAWSError as error:
-            self.changed |= may_have_happened(error)
-            raise
+        return noting_change(self._note_change)
+
+    def _note_change(self) -> None:
         self.changed = True
 
 

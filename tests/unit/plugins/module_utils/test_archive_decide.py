@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,24 +36,12 @@ from ansible_collections.amistore.aws.plugins.module_utils._usage_verdict import
     Stored,
     Use,
 )
-from tests.unit.decision_tables import rows
+from tests.unit.decision_tables import guide_rows, rows
 
-GUIDE = Path(__file__).parents[4] / "docs" / "archiving.md"
 MAY_GO = {"true": True, "false": False, "null": None}
 VERDICT = ("its", "verdict")
 FAULTS = ("its", "faults")
 Row = tuple[str, ...]
-
-
-def guide_rows(heading: str) -> list[Row]:
-    """The rows of the table of the guide whose first columns are these."""
-    lines = GUIDE.read_text().splitlines()
-    (start,) = (number for number, line in enumerate(lines) if line.startswith(heading))
-    table = itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
-    return [
-        tuple(cell.replace("`", "").strip() for cell in line.strip("|").split("|"))
-        for line in table
-    ]
 
 
 @pytest.mark.parametrize(
