@@ -15,7 +15,6 @@ import copy
 import fnmatch
 import hashlib
 import io
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -117,7 +116,7 @@ class Cloud:
     replies: dict[str, Handler] = field(default_factory=dict)
     """By operation, what answers every call in place of this class."""
     calls: list[Call] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _last_number: int = 0
 
     # What a test asks and does
 
@@ -174,8 +173,12 @@ class Cloud:
             self.images[image_id]["StateReason"] = details["reason"]
         return self.images[image_id]
 
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
     def add_snapshot(self, size: int, tags: dict[str, str] | None = None, **details: Any) -> str:
-        snapshot_id = f"snap-{next(self._numbers):017x}"
+        snapshot_id = f"snap-{self._next_number():017x}"
         self.snapshots[snapshot_id] = {
             "SnapshotId": snapshot_id,
             "VolumeSize": size,
@@ -303,7 +306,7 @@ class Cloud:
         kinds = {
             item["ResourceType"]: to_dict(item["Tags"]) for item in params["TagSpecifications"]
         }
-        image_id = f"ami-{next(self._numbers):017x}"
+        image_id = f"ami-{self._next_number():017x}"
         self.add_image(
             image_id,
             params["Name"],
