@@ -81,7 +81,7 @@ class Pace:
         """Hear that reading a part of this size will take so long."""
         with self._changed:
             self._useful.foresee(size, seconds)
-            self._changed.notify_all()
+            self._wake()
 
     @contextlib.contextmanager
     def slot(self) -> t.Iterator[None]:
@@ -100,7 +100,11 @@ class Pace:
         finally:
             with self._changed:
                 self._moving -= 1
-                self._changed.notify_all()
+                self._wake()
+
+    def _wake(self) -> None:
+        """Wake as many as may begin; dozens that wake in vain, each time, cost time of the CPU."""
+        self._changed.notify(max(0, self.limit - self._moving))
 
     def slow_down(self) -> None:
         """Halve the number, once per congestion."""
