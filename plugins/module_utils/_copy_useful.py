@@ -16,8 +16,8 @@ import typing as t
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 
 FEWEST = 4
-# Twice as many that move less than half as much again are not worth it.
-WORTH = 0.5
+# Twice as many that move less than a fifth more are not worth it.
+WORTH = 0.2
 TIMES_MORE = 2.0
 # A quarter fewer that move nearly as much are enough.
 TIMES_FEWER = 0.75
@@ -72,7 +72,7 @@ class Useful:
         |-----------|----------------------------|---------------------------------------------|
         | the first | any                        | keep it, try more                           |
         | the kept  | any                        | wait for the patience to end, then try      |
-        | more      | half as much again or more | keep it, try still more                     |
+        | more      | a fifth more, or better    | keep it, try still more                     |
         | more      | less                       | back to the kept; later try fewer           |
         | fewer     | nearly the same            | keep it, try still fewer                    |
         | fewer     | less                       | back to the kept; later try more            |
