@@ -42,7 +42,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches impor
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
-    FEWEST,
+    AT_FIRST,
     Foresight,
     Useful,
 )
@@ -72,7 +72,7 @@ class Pace:
     def limit(self) -> int:
         return min(self._allowed, self._useful.number)
 
-    def begin(self, at_first: int = FEWEST) -> None:
+    def begin(self, at_first: int = AT_FIRST) -> None:
         """Forget how long parts took, since those of another object or task take another time."""
         with self._changed:
             self._useful = Useful(self._most, at_first)

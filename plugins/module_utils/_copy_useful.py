@@ -5,8 +5,8 @@
 """How many parts at a time are of use: more, as long as more of them move more.
 
 Where distance or a cap on each connection is the bound, a part takes as long beside sixty others as
-beside ten. Where the server or this machine is, twice as many take twice as long; then the fewest
-that keep it busy are best, since each one more makes a server slower than it needs to be.
+beside ten. Where the server or this machine is, twice as many take twice as long; then more are of
+no use, and where they wear a server out, fewer move more.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import typing as t
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 
+# So many hide the round trips of a part even over 80 ms, and cost nothing where there are none.
+AT_FIRST = 16
 FEWEST = 4
 # Twice as many that move less than a fifth more are not worth it.
 WORTH = 0.2
 TIMES_MORE = 2.0
-# A quarter fewer that move nearly as much are enough.
+# A quarter fewer must move more; as many bytes are no reason.
 TIMES_FEWER = 0.75
-AS_MUCH = 0.95
-# After how many rounds another number is tried; twice as many each time that none was better.
-PATIENCE = 4
+SURELY_MORE = 1.05
+# After how many rounds another number is tried; twice as many each time that none was better. A try
+# that was in vain costs time: what is foreseen from the first bytes is right more often.
+PATIENCE = 8
 MOST_PATIENCE = 64
 # What is aimed at in the first seconds, when nobody knows yet what server and network can do.
 BYTES_PER_SECOND = 192 * MIB
@@ -32,15 +35,16 @@ BYTES_PER_SECOND = 192 * MIB
 class Useful:
     """Tries numbers, and learns from the seconds of the parts that were begun since."""
 
-    def __init__(self, most: int, at_first: int = FEWEST) -> None:
+    def __init__(self, most: int, at_first: int = AT_FIRST) -> None:
         self._most = most
         self._fewest = min(most, FEWEST)
         self.number = min(most, at_first)
         self.attempt = 0
         """Counts the numbers that were tried. Whoever begins a part keeps it for `learn`."""
         self._seconds: list[float] = []
+        self._warm = False
         self._kept = 0
-        """The best number so far, 0 before the first round is over."""
+        """The best number so far, 0 while none was measured."""
         self._kept_rate = 0.0
         self._rounds = 0
         self._patience = PATIENCE
@@ -49,7 +53,7 @@ class Useful:
     def foresee(self, size: int, seconds: float) -> None:
         """Use more from the first where a part of this size will take so long to read."""
         needed = int(BYTES_PER_SECOND * seconds / size)
-        if not self._kept and needed > self.number:
+        if not self._warm and needed > self.number:
             self._try(min(self._most, needed))
 
     def learn(self, attempt: int, seconds: float) -> None:
@@ -70,16 +74,19 @@ class Useful:
 
         | number    | rate                       | next                                        |
         |-----------|----------------------------|---------------------------------------------|
-        | the first | any                        | keep it, try more                           |
-        | the kept  | any                        | wait for the patience to end, then try      |
+        | the first | any, for the first time    | measure again: connections were opened, and |
+        |           |                            | some parts were read ahead                  |
+        | the first | any                        | keep it                                     |
+        | the kept  | any                        | wait for the patience to end, then try more |
         | more      | a fifth more, or better    | keep it, try still more                     |
         | more      | less                       | back to the kept; later try fewer           |
-        | fewer     | nearly the same            | keep it, try still fewer                    |
+        | fewer     | a twentieth more, or better| keep it, try still fewer                    |
         | fewer     | less                       | back to the kept; later try more            |
         """
-        if not self._kept:
+        if not self._warm:
+            self._warm = True
+        elif not self._kept:
             self._keep(rate)
-            self._go_on()
         elif self.number == self._kept:
             self._kept_rate = rate
             self._rounds += 1
@@ -97,7 +104,7 @@ class Useful:
 
     def _wanted(self) -> float:
         if self.number < self._kept:
-            return AS_MUCH
+            return SURELY_MORE
         return 1 + WORTH * (self.number / self._kept - 1)
 
     def _keep(self, rate: float) -> None:

@@ -369,6 +369,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     targets,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_report import CopyReport
+from ansible_collections.amistore.aws.plugins.module_utils._copy_reuse import keep_freed_memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import SystemClock
 
@@ -433,6 +434,7 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
 
 
 def main() -> None:
+    keep_freed_memory()
     module = AnsibleAWSModule(argument_spec=build_argument_spec(), supports_check_mode=True)
     identify_collection()
     try:

@@ -19,7 +19,6 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
-from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import FEWEST
 from tests.unit.cloud import NOON, Refusal
 from tests.unit.relay import (
     BODY,
@@ -582,7 +581,7 @@ def test_throttling_lowers_the_number_of_parts_at_a_time(relay: Relay) -> None:
     copier = relay.copier(concurrency=8)
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
-    assert copier._pace.limit < FEWEST
+    assert copier._pace.limit < 8
 
 
 def _entry() -> CopyEntry:

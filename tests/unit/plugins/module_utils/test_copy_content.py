@@ -25,7 +25,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     sha256_of,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace
-from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import FEWEST
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST
 from tests.unit.cloud import VirtualClock
 
 
@@ -141,8 +141,8 @@ def _move(pace: Pace, clock: VirtualClock, parts: int, seconds: float = 1.0) -> 
 def test_pace_grows_while_parts_take_no_longer() -> None:
     clock = VirtualClock()
     pace = Pace(64, clock)
-    assert pace.limit == FEWEST
-    _move(pace, clock, 200)
+    assert pace.limit == AT_FIRST
+    _move(pace, clock, 400)
     assert pace.limit == 64
 
 
@@ -159,7 +159,7 @@ def test_pace_tries_nothing_while_it_is_throttled() -> None:
     _move(pace, clock, 200)
     for _turn in range(1000):
         pace.speed_up()
-    assert pace.limit == FEWEST
+    assert pace.limit == AT_FIRST
 
 
 def test_pace_learns_anew_for_each_object() -> None:
@@ -167,7 +167,7 @@ def test_pace_learns_anew_for_each_object() -> None:
     pace = Pace(64, clock)
     _move(pace, clock, 200)
     pace.begin()
-    assert pace.limit == FEWEST
+    assert pace.limit == AT_FIRST
 
 
 def test_pace_learns_nothing_of_a_part_that_failed() -> None:
@@ -176,15 +176,15 @@ def test_pace_learns_nothing_of_a_part_that_failed() -> None:
     for _part in range(100):
         with contextlib.suppress(ZeroDivisionError), pace.slot():
             raise ZeroDivisionError
-    assert pace.limit == FEWEST
+    assert pace.limit == AT_FIRST
 
 
 def test_congestion_counts_from_what_moves_and_outlasts_the_object() -> None:
     pace = Pace(64, VirtualClock())
     pace.slow_down()
-    assert pace.limit == FEWEST // 2
+    assert pace.limit == AT_FIRST // 2
     pace.begin()
-    assert pace.limit == FEWEST // 2
+    assert pace.limit == AT_FIRST // 2
 
 
 def test_pace_never_stops() -> None:

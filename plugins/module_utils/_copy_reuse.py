@@ -1,0 +1,34 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Memory that one part has left is what the next one comes into."""
+
+from __future__ import annotations
+
+import ctypes
+import typing as t
+
+# The names of malloc.h; https://man7.org/linux/man-pages/man3/mallopt.3.html
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+M_ARENA_MAX = -8
+# The highest that glibc takes; no piece of a part is so large.
+LARGEST_PIECE = 32 * 1024 * 1024
+MOST_KEPT = 2**31 - 1
+
+
+def keep_freed_memory(library: t.Callable[[], t.Any] = lambda: ctypes.CDLL(None)) -> None:
+    """Have the C library keep what is freed for what comes next, where it can be asked to.
+
+    By default glibc hands each piece back to the kernel and asks for another, which is cleared page
+    by page: a third of the CPU time of a copy. To be called before any thread begins.
+    """
+    try:
+        mallopt = library().mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_PIECE)
+    mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+    # What one thread has freed is for all others, so that threads never keep more than is held.
+    mallopt(M_ARENA_MAX, 1)

@@ -1,0 +1,66 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The C library keeps the memory that parts have left."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.amistore.aws.plugins.module_utils import _copy_reuse
+
+PIECES = 40
+TURNS = 20
+PAGES_OF_A_PIECE = 256
+# As a copy does it: each thread takes in the pieces of a part, and drops them.
+PARTS = f"""
+import resource, runpy, sys, threading
+reuse = runpy.run_path(sys.argv[1])
+if sys.argv[2] == "keep":
+    reuse["keep_freed_memory"]()
+
+def move() -> None:
+    pieces = [bytes(bytearray(b"x" * 2**20)) for _piece in range({PIECES})]
+    pieces.clear()
+
+for _turn in range({TURNS}):
+    thread = threading.Thread(target=move)
+    thread.start()
+    thread.join()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def _faults(how: str) -> int:
+    command = [sys.executable, "-c", PARTS, str(Path(_copy_reuse.__file__)), how]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library cannot be asked to"
+)
+def test_each_piece_of_memory_is_asked_of_the_kernel_once() -> None:
+    once = PIECES * PAGES_OF_A_PIECE
+    assert _faults("keep") < 2 * once
+    assert _faults("leave") > TURNS / 2 * once
+
+
+def test_a_c_library_without_the_call_is_left_as_it_is() -> None:
+    asked = []
+
+    def absent() -> object:
+        asked.append(True)
+        return object()
+
+    def refused() -> object:
+        asked.append(True)
+        raise OSError
+
+    _copy_reuse.keep_freed_memory(absent)
+    _copy_reuse.keep_freed_memory(refused)
+    assert len(asked) == 2
