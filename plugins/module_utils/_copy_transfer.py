@@ -204,7 +204,10 @@ class Streaming:
     ahead: Ahead = field(default_factory=Ahead)
 
     def read_ahead(self, parts: t.Sequence[Part], most: int) -> None:
-        """Begin to read the first of these parts, before there is an upload for them."""
+        """Begin to read the first of these parts, before there is an upload for them.
+
+        :param most: how many, where memory has room for them.
+        """
         fitting = min(most, self.memory.limit // parts[0].size)
         if fitting:
             self.ahead.start(parts[:fitting], self.memory, self.read_plain)

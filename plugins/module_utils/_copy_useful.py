@@ -43,6 +43,8 @@ class Useful:
         """Counts the numbers that were tried. Whoever begins a part keeps it for `learn`."""
         self._seconds: list[float] = []
         self._warm = False
+        self._fastest = float("inf")
+        """Seconds per byte."""
         self._kept = 0
         """The best number so far, 0 while none was measured."""
         self._kept_rate = 0.0
@@ -51,8 +53,12 @@ class Useful:
         self._upwards = True
 
     def foresee(self, size: int, seconds: float) -> None:
-        """Use more from the first where a part of this size will take so long to read."""
-        needed = int(BYTES_PER_SECOND * seconds / size)
+        """Use more from the first where a part of this size will take so long to read.
+
+        The fastest counts: it shares the network least with the others that are being read.
+        """
+        self._fastest = min(self._fastest, seconds / size)
+        needed = int(BYTES_PER_SECOND * self._fastest)
         if not self._warm and needed > self.number:
             self._try(min(self._most, needed))
 
@@ -129,7 +135,10 @@ class Useful:
 
 
 class Foresight:
-    """Tells from the first bytes of a part how long all of it will take."""
+    """Tells from the first half of a part how long all of it will take.
+
+    Less of it may have come in a burst, out of the buffers on the way.
+    """
 
     def __init__(
         self, size: int, now: t.Callable[[], float], tell: t.Callable[[int, float], None]
@@ -146,8 +155,8 @@ class Foresight:
         now = self._now()
         if not self._came:
             self._first, self._first_at = count, now
-        else:
-            rest = (now - self._first_at) / (self._came + count - self._first)
+        self._came += count
+        if self._came > self._first and 2 * self._came >= self._size:
+            rest = (now - self._first_at) / (self._came - self._first)
             whole = self._first_at - self._began + rest * (self._size - self._first)
             self._tell(self._size, whole)
-        self._came += count

@@ -86,6 +86,13 @@ def test_what_is_foreseen_only_adds_and_only_at_first() -> None:
     assert useful.number == number
 
 
+def test_the_fastest_of_those_that_are_read_side_by_side_counts() -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, 0.5)
+    useful.foresee(8 * MIB, 10.0)
+    assert useful.number == AT_FIRST
+
+
 def test_no_more_are_used_than_allowed() -> None:
     assert max(run(Useful(20), 500, capped).numbers) == 20
     assert set(run(Useful(1), 50, capped).numbers) == {1}
@@ -158,18 +165,19 @@ def test_parts_that_were_begun_before_a_change_tell_nothing() -> None:
     assert useful.number == 24
 
 
-def test_the_time_of_a_part_is_foreseen_from_its_first_bytes() -> None:
+def test_the_time_of_a_part_is_foreseen_from_its_first_half() -> None:
     now, told = [10.0], list[tuple[int, float]]()
     foresight = Foresight(8 * MIB, lambda: now[0], lambda *of: told.append(of))
     now[0] += 0.5
     foresight.saw(MIB)
+    foresight.saw(2 * MIB)
     assert not told
+    now[0] += 0.6
+    foresight.saw(MIB)
     now[0] += 0.2
     foresight.saw(MIB)
-    now[0] += 0.6
-    foresight.saw(2 * MIB)
-    # Half a second until it came, and 0.2, then on average 0.8 / 3, for each further MiB.
+    # Half a second until it came, and 0.6 / 3, then on average 0.8 / 4, for each further MiB.
     assert told == [
-        (8 * MIB, pytest.approx(0.5 + 0.2 * 7)),
-        (8 * MIB, pytest.approx(0.5 + 0.8 / 3 * 7)),
+        (8 * MIB, pytest.approx(0.5 + 0.6 / 3 * 7)),
+        (8 * MIB, pytest.approx(0.5 + 0.8 / 4 * 7)),
     ]
