@@ -33,7 +33,6 @@ class Between:
 class Results:
     server: str
     cores: int
-    repeats: int
     fields: Sequence[Field]
     between: Between | None = None
     killed: Killed | None = None
@@ -47,7 +46,6 @@ def load(path: Path) -> Results:
     return Results(
         server=kept["server"],
         cores=kept["cores"],
-        repeats=kept["repeats"],
         fields=[
             Field(
                 Network(**field["network"]),

@@ -26,8 +26,7 @@ DECIMALS = {"peak memory, MiB": 0, "written to disk, MiB": 0, "one byte, s": 2, 
 
 def about(results: Results) -> str:
     words = (
-        f"Two servers ({results.server}) and the client on one machine with {results.cores} cores;"
-        f" each figure is the median of {results.repeats}."
+        f"Two servers ({results.server}) and the client on one machine with {results.cores} cores."
     )
     if results.between:
         words += (
@@ -38,7 +37,9 @@ def about(results: Results) -> str:
 
 
 def field(found: Field) -> Iterator[str]:
-    yield f"**{in_words(found.size)}, {found.network.name}**"
+    runs = len(found.ours)
+    times = "one run" if runs == 1 else f"medians of {runs} runs"
+    yield f"**{in_words(found.size)}, {found.network.name}**, {times}"
     yield ""
     yield row("", *FIGURES)
     yield "|---|" + "---:|" * len(FIGURES)
