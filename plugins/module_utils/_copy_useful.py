@@ -58,9 +58,9 @@ class Useful:
         The fastest counts: it shares the network least with the others that are being read.
         """
         self._fastest = min(self._fastest, seconds / size)
-        needed = int(BYTES_PER_SECOND * self._fastest)
+        needed = min(self._most, int(BYTES_PER_SECOND * self._fastest))
         if not self._warm and needed > self.number:
-            self._try(min(self._most, needed))
+            self._try(needed)
 
     def learn(self, attempt: int, seconds: float) -> None:
         """Count a part that came to its end.

@@ -86,6 +86,18 @@ def test_what_is_foreseen_only_adds_and_only_at_first() -> None:
     assert useful.number == number
 
 
+@pytest.mark.parametrize("most", [12, 16, 64])
+def test_what_is_foreseen_beyond_the_most_does_not_keep_from_learning(most: int) -> None:
+    useful = Useful(most)
+    rounds = 2000 // most
+    for _part in range(rounds * most):
+        useful.foresee(8 * MIB, 60.0)
+        attempt = useful.attempt
+        useful.foresee(8 * MIB, 60.0)
+        useful.learn(attempt, worn_out(useful.number, 0.0))
+    assert useful.number <= 8
+
+
 def test_the_fastest_of_those_that_are_read_side_by_side_counts() -> None:
     useful = Useful(64)
     useful.foresee(8 * MIB, 0.5)
