@@ -12,6 +12,10 @@ import typing as t
 from dataclasses import dataclass, field
 from functools import partial
 
+with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
+    from botocore.exceptions import ResponseStreamingError
+    from urllib3.exceptions import SSLError
+
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     error_code,
@@ -226,7 +230,11 @@ class Streaming:
             self.counts.add(read=len(content))
             return content
 
-        return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+        try:
+            return self.source.retry(f"read part {part.number} of", self.seen.key, read_once)
+        except DamagedError as error:
+            # So that whoever sends the part does not have it read as many times again.
+            raise CopyError(error.message) from error
 
     def _fetch(self, part: Part, content: Content) -> Content:
         """Read a part once, over several connections where one is slow."""
@@ -321,26 +329,46 @@ def fetch(side: Side, seen: Seen, part: Part, content: _Taker) -> _Taker:
     def get(**given: t.Any) -> t.Mapping[str, t.Any]:
         answer = side.client.get_object(**given)
         with contextlib.closing(answer["Body"]) as body:
-            content.take_in(body)
+            _refuse_other_answer(side, seen, part, answer)
+            _take_in(content, body)
         return t.cast("t.Mapping[str, t.Any]", answer)
 
     try:
-        answer = side.send_with(f"read part {part.number} of", get, seen.key, **seen.pin, **params)
+        side.send_with(f"read part {part.number} of", get, seen.key, **seen.pin, **params)
     except AmiStoreError as error:
         if error_code(error) in CHANGED_CODES | MISSING_CODES:
             raise explain(side, "read", seen.key, error) from error
         raise
+    if len(content) != part.size:
+        raise _other_length(side, seen, part, len(content))
+    return content
+
+
+def _refuse_other_answer(side: Side, seen: Seen, part: Part, answer: t.Mapping[str, t.Any]) -> None:
+    """Refuse what is not asked for before it is read: it may be far larger than a part."""
     if plain_etag(answer) != seen.etag:
         raise SourceChangedError(
             f"{side.name} {side.bucket.url(seen.key)} has another ETag than when the copy began: it"
             " was overwritten. Running the same task again copies what is there then"
         )
-    if len(content) != part.size:
-        raise DamagedError(
-            f"{side.name} {side.bucket.url(seen.key)}: {len(content)} bytes came instead of the"
-            f" {part.size} of {part.range}"
-        )
-    return content
+    length = answer.get("ContentLength", part.size)
+    if length != part.size:
+        raise _other_length(side, seen, part, length)
+
+
+def _other_length(side: Side, seen: Seen, part: Part, length: int) -> DamagedError:
+    return DamagedError(
+        f"{side.name} {side.bucket.url(seen.key)}: {length} bytes came instead of the {part.size}"
+        f" of {part.range}"
+    )
+
+
+def _take_in(content: Chunks, body: t.Any) -> None:
+    """Read a body; what TLS finds damaged on the way is told as any lost connection is."""
+    try:
+        content.take_in(body)
+    except SSLError as error:
+        raise ResponseStreamingError(error=error) from error
 
 
 def plain_etag(answer: t.Mapping[str, t.Any]) -> str:

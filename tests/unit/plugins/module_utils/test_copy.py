@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from urllib3.exceptions import SSLError
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
@@ -555,6 +556,51 @@ def test_a_short_read_is_read_again(relay: Relay) -> None:
     assert relay.copy().state is State.COPIED
     assert cut == [0]
     assert relay.s3.get(KEY).body == BODY
+
+
+class Unread(io.BytesIO):
+    """A body that nobody may read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise AssertionError(size)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_server_that_sends_the_whole_object_for_a_part_is_not_read(
+    relay: Relay, concurrency: int
+) -> None:
+    relay.store()
+    relay.s3.as_file = Unread
+    get_object = relay.s3.cloud.replies["GetObject"]
+
+    def ignore_range(params: Any) -> Any:
+        return get_object({name: value for name, value in params.items() if name != "Range"})
+
+    relay.s3.cloud.replies["GetObject"] = ignore_range
+    entry = relay.copy(concurrency=concurrency)
+    assert entry.state is State.FAILED
+    assert f"{len(BODY)} bytes came instead of the {PART}" in entry.reason
+    # Ten tries each: of those that were read ahead, and of none a second time.
+    assert len(relay.bodies_read()) <= 10 * min(4, 2 * concurrency)
+    assert entry.counts.bytes_read == 0
+
+
+def test_what_tls_finds_damaged_on_the_way_is_read_again(relay: Relay) -> None:
+    damaged = [1]
+
+    class Damaged(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if damaged and self.tell():
+                damaged.clear()
+                raise SSLError("bad record mac")
+            return super().read(size)
+
+    relay.store()
+    relay.s3.as_file = Damaged
+    entry = relay.copy()
+    assert (entry.state, entry.reason) == (State.COPIED, "")
+    assert relay.s3.get(KEY).body == BODY
+    assert not damaged
 
 
 # Faults
