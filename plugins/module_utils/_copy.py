@@ -237,6 +237,8 @@ class Copier:
             decision = self._decide(job)
         if decision.action in (Action.COPY, Action.RESUME):
             self._see_to_manifest(job)
+        elif _is_beside_anothers(job):
+            self._doubt_manifest(job)
         self._act(job, decision)
 
     def look_ahead(self, entry: CopyEntry) -> None:
@@ -278,6 +280,16 @@ class Copier:
                 " stored image, and a restore would take it for that of the copy. Look at it; move"
                 " it away, or set overwrite: true to have it replaced or removed"
             )
+
+    def _doubt_manifest(self, job: Job) -> None:
+        """See to the manifest of another object beside a copy that stays."""
+        if self.options.overwrite:
+            self._see_to_manifest(job)
+            return
+        self.warnings.append(
+            f"{job.entry.key}: the manifest beside it describes another object. A restore gives it"
+            " the name that the manifest tells; set overwrite: true to have it removed."
+        )
 
     def _refuse_itself(self, entry: CopyEntry) -> None:
         if self._is_one_bucket and entry.source_key == entry.key:
@@ -476,6 +488,7 @@ class Copier:
             return
         entry.state = State.PRESENT
         entry.changed = action is not Action.KEEP or self._stale_manifest(job) is not None
+        entry.changed |= job.removes_manifest
         if job.record and action is Action.KEEP:
             entry.checksum, entry.proof = job.record.checksum, dict(job.record.proof)
         entry.changed |= self._reconcile_tags(job)
@@ -493,6 +506,7 @@ class Copier:
             entry.checksum, entry.proof = record.checksum, dict(record.proof)
             if (stale := self._stale_manifest(job)) is not None:
                 self._write(job, manifest_key(entry.key), stale)
+            self._remove_manifest(job)
         entry.state = State.PRESENT
         entry.changed |= self._reconcile_tags(job)
 
@@ -1048,9 +1062,13 @@ class Copier:
         else:
             content = _copy_record.lone_record(record, self.destination.bucket.name, copy)
             self._write(job, copy_record_key(entry.key), content)
-            if job.removes_manifest:
-                self.destination.call("delete", "delete_object", manifest_key(entry.key))
+            self._remove_manifest(job)
         entry.checksum, entry.proof, entry.changed = checksum, proof.as_dict(), True
+
+    def _remove_manifest(self, job: Job) -> None:
+        if job.removes_manifest:
+            self.destination.call("delete", "delete_object", manifest_key(job.entry.key))
+            job.entry.changed = True
 
     def _write(self, job: Job, key: str, content: bytes) -> None:
         with self.destination.explaining("write", key):
@@ -1149,6 +1167,14 @@ def surely_differ(source: Seen, copy: Seen) -> bool:
 
 def _same_image(one: Manifest, other: Manifest) -> bool:
     return one.document.get("image") == other.document.get("image")
+
+
+def _is_beside_anothers(job: Job) -> bool:
+    """Tell whether what lies at the destination has the manifest of another object beside it."""
+    there, present = job.present_manifest, job.present
+    if job.manifest or there is None or present is None:
+        return False
+    return _copy_record.describes_another(there, present.etag)
 
 
 def etag_of_upload(upload: Upload) -> str:

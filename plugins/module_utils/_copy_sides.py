@@ -343,7 +343,8 @@ def _rights(side: Side) -> str:
         return (
             "Needed are s3:PutObject, s3:GetObject, s3:PutObjectTagging, s3:GetObjectTagging,"
             " s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the key, and"
-            " s3:ListBucket and s3:ListBucketMultipartUploads on the bucket."
+            " s3:ListBucket and s3:ListBucketMultipartUploads on the bucket; s3:DeleteObject where"
+            " overwrite removes a manifest."
         )
     return (
         "Needed are s3:GetObject and s3:GetObjectTagging on the key (s3:GetObjectVersion in a"

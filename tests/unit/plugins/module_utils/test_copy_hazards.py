@@ -74,6 +74,37 @@ def test_a_replaced_object_does_not_keep_the_manifest_of_another_image(relay: Re
     assert relay.copy().changed is False
 
 
+def _keep_the_manifest_of_another_image(relay: Relay) -> None:
+    """Replace an object with rights that do not suffice to remove its manifest."""
+    relay.store()
+    relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+    manifest(relay, TARGET_BUCKET, "another", "of another")
+    relay.s3.always["DeleteObject"] = failing(FORBIDDEN)
+    entry = relay.copy(overwrite=True)
+    assert entry.state is State.FAILED
+    assert "s3:DeleteObject" in entry.reason
+    assert (relay.s3.get(KEY).body, relay.s3.has(MANIFEST_KEY)) == (BODY, True)
+
+
+def test_a_manifest_that_could_not_be_removed_is_removed_later(relay: Relay) -> None:
+    _keep_the_manifest_of_another_image(relay)
+    assert relay.copy(overwrite=True).state is State.FAILED
+    del relay.s3.always["DeleteObject"]
+    assert relay.copy(overwrite=True, check_mode=True).changed
+    assert relay.s3.has(MANIFEST_KEY)
+    entry = relay.copy(overwrite=True)
+    assert (entry.state, entry.changed) == (State.PRESENT, True)
+    assert not relay.s3.has(MANIFEST_KEY)
+    assert relay.copy(overwrite=True).changed is False
+
+
+def test_a_copy_beside_the_manifest_of_another_image_is_warned_about(relay: Relay) -> None:
+    _keep_the_manifest_of_another_image(relay)
+    entry = relay.copy()
+    assert (entry.state, entry.changed) == (State.PRESENT, False)
+    assert any("describes another object" in warning for warning in relay.warnings)
+
+
 def test_a_manifest_of_another_image_is_not_put_beside_a_copy(relay: Relay) -> None:
     relay.store()
     manifest(relay, TARGET_BUCKET, "another", "of another")
