@@ -155,6 +155,12 @@ class Job:
             }
         )
 
+    @property
+    def is_trusted_to_s3(self) -> bool:
+        """S3 copies it, and no part can be one that an earlier run has streamed unprotected."""
+        unsure = self.entry.parts_reused and not self.protected
+        return self.entry.method == SERVER_SIDE and not unsure
+
 
 class Copier:
     """Copies objects one after another, the parts of one side by side."""
@@ -867,7 +873,7 @@ class Copier:
             if not same_checksum(ours, source.sha256):
                 raise self._wrong_sum(job)
             return "sha256", False
-        if job.entry.method == SERVER_SIDE:
+        if job.is_trusted_to_s3:
             return "s3", False
         if self.source.encrypted_in_transit:
             return "tls", False
@@ -947,15 +953,15 @@ class Copier:
             self._read_back(job, upload, copy, doubtful)
         if len(doubtful) == job.layout.count:
             there = "read back"
-        elif job.entry.method == SERVER_SIDE:
-            there = "etag" if how == "etag" else "s3"
+        elif job.entry.method == SERVER_SIDE and how == "etag":
+            there = "etag"
         else:
-            there = "checksums"
+            there = "s3" if job.is_trusted_to_s3 else "checksums"
         self._done(job, copy, Proof(how, there, len(doubtful)), ours or told)
 
     def _doubtful(self, job: Job, upload: Upload, confirmed: bool, by_etags: bool) -> list[Part]:
         """Return the parts that must be read back, since no word of the server can be trusted."""
-        if job.entry.method == SERVER_SIDE:
+        if job.is_trusted_to_s3 or (by_etags and job.entry.method == SERVER_SIDE):
             return []
         if not (upload.checks and confirmed):
             return job.layout.parts

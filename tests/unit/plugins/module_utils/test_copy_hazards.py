@@ -223,7 +223,7 @@ def test_an_upload_without_parts_does_not_stay(relay: Relay) -> None:
 # Proofs
 
 
-def test_parts_that_came_unprotected_are_not_trusted_when_tls_is_used_later(relay: Relay) -> None:
+def _send_a_damaged_part_unprotected(relay: Relay) -> None:
     relay.store(encryption=KMS)
     relay.source_tls = False
     relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
@@ -235,9 +235,47 @@ def test_parts_that_came_unprotected_are_not_trusted_when_tls_is_used_later(rela
     relay.s3.on_the_way = damage
     assert relay.copy().state is State.FAILED
     relay.s3.on_the_way = lambda _operation, _params, body: body
+
+
+def test_parts_that_came_unprotected_are_not_trusted_when_tls_is_used_later(relay: Relay) -> None:
+    _send_a_damaged_part_unprotected(relay)
     relay.source_tls = True
     assert relay.copy().state is State.COPIED
     assert relay.s3.get(KEY).body == BODY
+
+
+def test_parts_that_came_unprotected_are_not_trusted_when_s3_copies_the_rest(relay: Relay) -> None:
+    _send_a_damaged_part_unprotected(relay)
+    entry = relay.copy(method="server_side")
+    assert entry.state is State.FAILED
+    assert "different bytes" in entry.reason
+    assert not relay.s3.has(KEY)
+    assert relay.copy(method="server_side").proof == {
+        "source": "s3",
+        "destination": "s3",
+        "parts_read_back": 0,
+    }
+    assert relay.s3.get(KEY).body == BODY
+
+
+@pytest.mark.parametrize(
+    ("checks", "proved", "read_back"), [(True, "checksums", 0), (False, "read back", 4)]
+)
+def test_parts_of_an_unprotected_run_that_s3_goes_on_with_are_read_again(
+    relay: Relay, checks: bool, proved: str, read_back: int
+) -> None:
+    relay.store(encryption=KMS)
+    relay.source_tls = False
+    relay.s3.checks_checksums = checks
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    assert relay.copy().state is State.FAILED
+    entry = relay.copy(method="server_side")
+    assert (entry.state, entry.parts_reused, entry.method) == (State.COPIED, 2, "server_side")
+    assert entry.proof == {
+        "source": "read twice",
+        "destination": proved,
+        "parts_read_back": read_back,
+    }
 
 
 def test_a_copy_in_one_request_that_has_another_sum_is_deleted_again(relay: Relay) -> None:
