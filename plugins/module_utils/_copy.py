@@ -776,10 +776,10 @@ class Copier:
         except UploadGoneError:
             raise
         except AmiStoreError as error:
-            if _may_be_there(error):
-                self._abort(job, upload)
-                raise
-            raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
+            if not _may_be_there(error):
+                raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
+            self._settle_beside(job, upload, error)
+            return
         copy = self._look_at_copy(job, answer, read_back=not upload.marked)
         self._prove(job, upload, copy, answer, how, by_etags)
 
@@ -1100,6 +1100,17 @@ class Copier:
         if job.present is None or action not in (Action.KEEP, Action.RECORD, Action.VERIFY):
             raise error
         self._keep(job, action)
+
+    def _settle_beside(self, job: Job, upload: Upload, error: AmiStoreError) -> None:
+        """Settle with what is there now, and give up an upload that is of no use to anybody then.
+
+        :raises CopyError: it is not a copy; what becomes of the upload is told.
+        """
+        try:
+            self._settle(job, error)
+        except AmiStoreError as failure:
+            raise self._interrupted(job, upload, upload.parts, failure) from failure
+        self._abort(job, upload)
 
     # By S3 itself
 

@@ -21,6 +21,7 @@ from tests.unit.s3_in_memory import (
 )
 
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
+TAKEN = Refusal("PreconditionFailed", "At least one of the pre-conditions", 412)
 KMS = {"ServerSideEncryption": "aws:kms"}
 
 
@@ -193,10 +194,50 @@ def test_what_appears_during_the_copy_stays_where_no_condition_protects_it(
     relay.s3.always["GetObject"] = lambda params: (
         None if params["Key"].endswith(".json") else appear(params)
     )
-    entry = relay.copy(overwrite=overwrite)
+    entry = relay.copy(overwrite=overwrite, keep_unfinished=False)
     assert entry.state is State.FAILED
     assert "Something else was written" in entry.reason
     assert relay.s3.get(KEY).body == b"another"
+    assert relay.s3.uploads == {}
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_was_sent_is_not_lost_to_what_appears_during_the_copy(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, asks: bool
+) -> None:
+    relay.store()
+
+    def appear(params: Any) -> None:
+        relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+        if asks:
+            raise TAKEN
+
+    monkeypatch.setattr(Side, "takes", lambda *_names: False)
+    # The last look before the completion comes after all reading.
+    operation = "CompleteMultipartUpload" if asks else "UploadPart"
+    relay.s3.before[operation] = [appear]
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "Something else was written" in entry.reason
+    assert "the unfinished upload stays for the next run" in entry.reason
+    assert relay.copy().state is State.FAILED
+    assert relay.s3.get(KEY).body == b"another"
+    again = relay.copy(overwrite=True)
+    assert (again.state, again.parts_reused, again.counts.parts_sent) == (State.COPIED, 4, 0)
+    assert relay.s3.get(KEY).body == BODY
+    assert relay.s3.uploads == {}
+
+
+def test_an_upload_is_given_up_where_another_run_was_first(relay: Relay) -> None:
+    relay.store()
+
+    def other_run(_params: Any) -> None:
+        assert relay.copy(part_size=2 * PART).state is State.COPIED
+        raise TAKEN
+
+    relay.s3.before["CompleteMultipartUpload"] = [other_run]
+    entry = relay.copy()
+    assert (entry.state, relay.s3.get(KEY).body) == (State.PRESENT, BODY)
     assert relay.s3.uploads == {}
 
 
