@@ -503,8 +503,8 @@ class Copier:
         """Leave the object as it is; write what is missing beside it."""
         entry = job.entry
         if action is Action.RECORD:
-            proof = Proof("etag", "etag")
-            self._record(job, t.cast(Seen, job.present), proof, job.source.sha256, None)
+            copy = t.cast(Seen, job.present)
+            self._record(job, copy, proof_of_equals(job.source, copy), job.source.sha256, None)
         elif action is Action.VERIFY:
             self._verify(job)
         else:
@@ -1158,7 +1158,7 @@ class Copier:
         equal = are_equal(job.source, copy)
         if not equal and surely_differ(job.source, copy):
             raise self._discard(job, copy, f"its ETag is {copy.etag} instead of {job.source.etag}")
-        proof = Proof("etag", "etag") if equal else Proof("s3", "s3")
+        proof = proof_of_equals(job.source, copy) if equal else Proof("s3", "s3")
         self._done(job, copy, proof, result.get("ChecksumSHA256") or copy.sha256)
 
 
@@ -1166,9 +1166,18 @@ def are_equal(source: Seen, copy: Seen) -> bool:
     """Tell whether S3's own sums of two objects prove them equal."""
     if source.size != copy.size:
         return False
-    if source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag:
-        return True
-    return bool(source.sha256) and source.sha256 == copy.sha256
+    return _have_equal_etags(source, copy) or (
+        bool(source.sha256) and source.sha256 == copy.sha256
+    )
+
+
+def proof_of_equals(source: Seen, copy: Seen) -> Proof:
+    """Return which of S3's own sums of two objects prove them equal."""
+    return Proof("etag", "etag") if _have_equal_etags(source, copy) else Proof("sha256", "sha256")
+
+
+def _have_equal_etags(source: Seen, copy: Seen) -> bool:
+    return source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag
 
 
 def surely_differ(source: Seen, copy: Seen) -> bool:

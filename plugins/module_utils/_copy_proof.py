@@ -26,7 +26,7 @@ class Proof:
     """
     destination: str
     """How what was sent is known to be there: `checksums` (the server refuses a wrong SHA-256 and
-    confirmed each), `etag`, `read back`, `s3`.
+    confirmed each), `etag`, `sha256`, `read back`, `s3`.
     """
     parts_read_back: int = 0
 

@@ -18,6 +18,7 @@ from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
     StoredThing,
+    sha256,
 )
 
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
@@ -317,6 +318,17 @@ def test_parts_of_an_unprotected_run_that_s3_goes_on_with_are_read_again(
         "destination": proved,
         "parts_read_back": read_back,
     }
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_equal_checksums_under_kms_are_no_equal_etags(relay: Relay, present: bool) -> None:
+    relay.s3.kms = True
+    relay.store(BODY, part=len(BODY), encryption=KMS, sha256=sha256(BODY))
+    if present:
+        relay.s3.put(KEY, StoredThing(BODY, "", sha256=sha256(BODY), encryption=KMS), TARGET_BUCKET)
+    entry = relay.copy(method="server_side")
+    assert entry.state is (State.PRESENT if present else State.COPIED)
+    assert entry.proof == {"source": "sha256", "destination": "sha256", "parts_read_back": 0}
 
 
 def test_a_copy_in_one_request_that_has_another_sum_is_deleted_again(relay: Relay) -> None:
