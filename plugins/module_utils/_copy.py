@@ -701,7 +701,8 @@ class Copier:
         stream = self._streaming(job)
         with contextlib.closing(stream.ahead):
             if job.unfinished.fitting is None:
-                stream.read_ahead(job.layout.parts, 2 * self._pace.limit)
+                most = min(2 * self._pace.limit, self.options.concurrency)
+                stream.read_ahead(job.layout.parts, most)
             upload = self._upload(job)
             stream = replace(stream, md5_step=self._md5_step(job, upload))
             self._send_parts(job, upload, stream.send)

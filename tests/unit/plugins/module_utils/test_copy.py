@@ -581,7 +581,7 @@ def test_a_server_that_sends_the_whole_object_for_a_part_is_not_read(
     assert entry.state is State.FAILED
     assert f"{len(BODY)} bytes came instead of the {PART}" in entry.reason
     # Ten tries each: of those that were read ahead, and of none a second time.
-    assert len(relay.bodies_read()) <= 10 * min(4, 2 * concurrency)
+    assert len(relay.bodies_read()) <= 10 * concurrency
     assert entry.counts.bytes_read == 0
 
 
@@ -949,6 +949,15 @@ def test_parts_are_read_while_the_upload_begins(relay: Relay) -> None:
     assert (entry.state, relay.s3.get(KEY).body) == (State.COPIED, BODY)
     ranges = [params["Range"] for params in relay.s3.cloud.params("GetObject") if "Range" in params]
     assert len(ranges) == len(set(ranges)) == entry.parts
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_parts_are_read_ahead_than_may_move(relay: Relay, concurrency: int) -> None:
+    relay.store()
+    relay.s3.always["CreateMultipartUpload"] = failing(FORBIDDEN)
+    entry = relay.copy(concurrency=concurrency)
+    assert entry.state is State.FAILED
+    assert entry.counts.bytes_read == concurrency * PART
 
 
 def test_what_was_read_ahead_is_let_go_where_the_upload_cannot_begin(relay: Relay) -> None:
