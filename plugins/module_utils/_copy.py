@@ -83,7 +83,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
-    SERVER_SIDE_AT_FIRST,
     Pace,
     ServerSide,
     Streaming,
@@ -1126,7 +1125,7 @@ class Copier:
             if self._fits_one_request(job):
                 self._copy_whole(job, server)
             else:
-                self._pace.begin(SERVER_SIDE_AT_FIRST)
+                self._pace.begin()
                 self._send_parts(job, self._upload(job), server.send)
         except CopyError as error:
             if self.options.method == SERVER_SIDE or not _refused(error):

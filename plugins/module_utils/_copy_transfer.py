@@ -46,7 +46,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches impor
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
-    AT_FIRST,
     Foresight,
     Useful,
 )
@@ -54,8 +53,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
 _Taker = t.TypeVar("_Taker", bound=Chunks)
 
-# S3 itself moves the parts of a server-side copy, so a few more cost nobody anything.
-SERVER_SIDE_AT_FIRST = 12
 # Within so many seconds, one throttled answer is as good as many.
 SAME_CONGESTION = 1.0
 
@@ -76,10 +73,10 @@ class Pace:
     def limit(self) -> int:
         return min(self._allowed, self._useful.number)
 
-    def begin(self, at_first: int = AT_FIRST) -> None:
+    def begin(self) -> None:
         """Forget how long parts took, since those of another object or task take another time."""
         with self._changed:
-            self._useful = Useful(self._most, at_first)
+            self._useful = Useful(self._most)
 
     def foresee(self, size: int, seconds: float) -> None:
         """Hear that reading a part of this size will take so long."""

@@ -20,6 +20,7 @@ from urllib3.exceptions import SSLError
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST
 from tests.unit.cloud import NOON, Refusal
 from tests.unit.relay import (
     BODY,
@@ -1119,6 +1120,16 @@ def test_s3_copies_what_came_in_one_piece_with_one_request(
     assert relay.s3.get(KEY).metadata["ami-name"] == "web"
     assert entry.proof == {"source": how, "destination": how, "parts_read_back": 0}
     assert "UploadPartCopy" not in relay.s3.cloud.operations()
+
+
+def test_s3_is_asked_for_as_many_parts_at_a_time_as_are_streamed(relay: Relay) -> None:
+    relay.store()
+    limits: list[int] = []
+    copier = relay.copier(method="auto", concurrency=64)
+    relay.s3.always["UploadPartCopy"] = lambda _params: limits.append(copier._pace.limit)
+    copier.copy(entry := _entry())
+    assert (entry.state, entry.method) == (State.COPIED, "server_side")
+    assert limits == [AT_FIRST] * entry.parts
 
 
 def test_where_s3_refuses_to_copy_the_bytes_stream(relay: Relay) -> None:
