@@ -53,6 +53,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
     DEFAULT_PART,
     LARGEST_COPY_OBJECT,
+    MIB,
     SMALLEST_PART,
     Layout,
     Part,
@@ -563,7 +564,7 @@ class Copier:
     def _method(self, job: Job) -> tuple[str, str]:
         """Return how the object is copied, and why so."""
         if self.options.method == STREAMING:
-            return STREAMING, "asked for"
+            return self._stream_since("asked for")
         obstacle = self._why_not_server_side(job)
         if not obstacle:
             return SERVER_SIDE, "the destination's credentials can read the source"
@@ -572,7 +573,21 @@ class Copier:
                 message=f"source {self.source.bucket.url(job.source.key)} cannot be copied by S3"
                 f" itself: {obstacle}. Set method: auto or streaming"
             )
-        return STREAMING, obstacle
+        return self._stream_since(obstacle)
+
+    def _stream_since(self, reason: str) -> tuple[str, str]:
+        """Return that the bytes go through this machine.
+
+        :raises CopyError: the parts that are asked for would not fit into its memory.
+        """
+        part_size, memory = self.options.part_size or 0, self.options.memory
+        if part_size > memory:
+            raise CopyError(
+                message=f"part_size {part_size // MIB} is above memory {memory // MIB}, and S3 does"
+                f" not copy by itself ({reason}), so that each part is held in memory. Give more"
+                " memory or a smaller part_size"
+            )
+        return STREAMING, reason
 
     def _why_not_server_side(self, job: Job) -> str:
         source, destination = self.source, self.destination
@@ -1130,8 +1145,8 @@ class Copier:
         except CopyError as error:
             if self.options.method == SERVER_SIDE or not _refused(error):
                 raise
-            entry.method = STREAMING
-            entry.method_reason = f"S3 refused to copy it itself: {error_text(error)}"
+            reason = f"S3 refused to copy it itself: {error_text(error)}"
+            entry.method, entry.method_reason = self._stream_since(reason)
             self.destination.halt.clear()
             self._plan(job)
             return False

@@ -107,14 +107,15 @@ options:
   memory:
     description:
       - How many MiB the parts on their way may take at a time, whatever the size of the object. One
-        part is always let in, however large.
+        part of an object that takes no smaller ones is always let in, however large.
       - An object of more than 80 GB has parts of more than 8 MiB, one of 1 TiB parts of 105 MiB.
         Give more to move more such parts at a time.
     type: int
     default: 400
   part_size:
     description:
-      - The least size of a part in MiB, 5 to 5120.
+      - The least size of a part in MiB, 5 to 5120. Where the bytes stream through this machine, no
+        more than O(memory).
       - By default the parts are those in which the source was uploaded, so that its ETag proves the
         copy, or 8 MiB where they are not known. They grow where an object would have more than
         9,998 of them.

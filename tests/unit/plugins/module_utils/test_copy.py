@@ -1212,6 +1212,32 @@ def test_memory_bounds_what_is_held_at_a_time(relay: Relay) -> None:
     assert PART <= copier.memory.most_held <= 2 * PART
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("body", [BODY, b"small"])
+def test_parts_that_are_asked_to_be_larger_than_the_memory_do_not_stream(
+    relay: Relay, body: bytes, check_mode: bool
+) -> None:
+    relay.store(body)
+    options = {"memory": 2 * PART, "part_size": 2 * PART + MIB, "check_mode": check_mode}
+    entry = relay.copy(**options)
+    assert entry.state is State.FAILED
+    assert "part_size 11 is above memory 10" in entry.reason
+    assert (relay.bodies_read(), relay.s3.uploads) == ([], {})
+    assert relay.copy(**{**options, "part_size": 2 * PART}).state is not State.FAILED
+
+
+def test_s3_copies_parts_larger_than_the_memory(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["CopyObject"] = failing(FORBIDDEN)
+    refused = relay.copy(method="auto", memory=PART, part_size=2 * PART)
+    assert refused.state is State.FAILED
+    assert "Access Denied" in refused.reason
+    assert "above memory" in refused.reason
+    del relay.s3.always["CopyObject"]
+    entry = relay.copy(method="auto", memory=PART, part_size=2 * PART)
+    assert (entry.state, entry.method) == (State.COPIED, "server_side")
+
+
 def test_a_part_larger_than_the_memory_is_let_in_alone(relay: Relay) -> None:
     relay.store()
     copier = relay.copier(concurrency=8, memory=1)
