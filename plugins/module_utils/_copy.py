@@ -1160,6 +1160,7 @@ class Copier:
         return not (by_parts and job.layout.equals_source and job.layout.count > 1)
 
     def _copy_whole(self, job: Job, server: ServerSide) -> None:
+        job.entry.parts = 1
         directives = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
         answer = server.copy_whole(
             ChecksumAlgorithm="SHA256",

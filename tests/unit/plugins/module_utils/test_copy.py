@@ -1122,6 +1122,13 @@ def test_s3_copies_what_came_in_one_piece_with_one_request(
     assert "UploadPartCopy" not in relay.s3.cloud.operations()
 
 
+def test_a_copy_that_s3_makes_with_one_request_has_one_part(relay: Relay) -> None:
+    relay.store(encryption={"ServerSideEncryption": "aws:kms"})
+    entry = relay.copy(method="server_side")
+    assert (entry.state, entry.parts, entry.counts.parts_sent) == (State.COPIED, 1, 1)
+    assert relay.s3.get(KEY).part_sizes == [len(BODY)]
+
+
 def test_s3_is_asked_for_as_many_parts_at_a_time_as_are_streamed(relay: Relay) -> None:
     relay.store()
     limits: list[int] = []
