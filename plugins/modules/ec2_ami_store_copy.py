@@ -96,7 +96,7 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
+      - How many parts may move at a time, 1 to 256. Each object begins with 16, with more where
         its first bytes come slowly, and more move as long as more of them are faster. Fewer do once
         a server asks to slow down, and where more would not fit into O(memory).
       - Each part is read, over up to four connections where one is slow, and then sent over one.
@@ -107,7 +107,7 @@ options:
   memory:
     description:
       - How many MiB the parts on their way may take at a time, whatever the size of the object. One
-        part of an object that takes no smaller ones is always let in, however large.
+        part is always let in, however large the object makes it.
       - An object of more than 80 GB has parts of more than 8 MiB, one of 1 TiB parts of 105 MiB.
         Give more to move more such parts at a time.
     type: int
