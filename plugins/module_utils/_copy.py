@@ -1182,9 +1182,7 @@ def are_equal(source: Seen, copy: Seen) -> bool:
     """Tell whether S3's own sums of two objects prove them equal."""
     if source.size != copy.size:
         return False
-    return _have_equal_etags(source, copy) or (
-        bool(source.sha256) and source.sha256 == copy.sha256
-    )
+    return _have_equal_etags(source, copy) or (bool(source.sha256) and source.sha256 == copy.sha256)
 
 
 def proof_of_equals(source: Seen, copy: Seen) -> Proof:
