@@ -18,7 +18,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.amistore.aws.plugins.module_utils._aws import InputError
+from ansible_collections.amistore.aws.plugins.module_utils._aws import NO_ANSWER, InputError
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyOptions
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     DESTINATION,
@@ -87,12 +87,29 @@ def send_at_once(client: t.Any) -> None:
 
     botocore asks with `Expect: 100-continue`, which takes a round trip for each part.
     """
+    asking = _Asking()
     # The event of every request that comes after botocore has added the header.
-    client.meta.events.register("before-sign.s3", _do_not_ask, unique_id="amistore-send-at-once")
+    client.meta.events.register("before-sign.s3", asking.begin, unique_id="amistore-ask")
+    # Ahead of botocore's own handlers, which may raise.
+    client.meta.events.register_first("needs-retry.s3", asking.end, unique_id="amistore-hear")
 
 
-def _do_not_ask(request: t.Any, **_context: t.Any) -> None:
-    del request.headers["Expect"]
+class _Asking:
+    """Asks only while the last request got no answer.
+
+    A server that closes the connection in the middle of a body may have refused it, with words that
+    are lost then; asked first, it says them before any body is sent.
+    """
+
+    def __init__(self) -> None:
+        self._asks = False
+
+    def begin(self, request: t.Any, **_context: t.Any) -> None:
+        if not self._asks:
+            del request.headers["Expect"]
+
+    def end(self, caught_exception: Exception | None = None, **_context: t.Any) -> None:
+        self._asks = isinstance(caught_exception, NO_ANSWER)
 
 
 def client_config(params: t.Mapping[str, t.Any], connections: int) -> dict[str, t.Any]:

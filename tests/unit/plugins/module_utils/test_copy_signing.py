@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any
 
@@ -12,6 +13,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import (
     client_config,
@@ -44,8 +46,12 @@ class Sent:
         self.client.meta.events.register("before-send.s3", self._keep)
         self.headers: dict[str, str] = {}
         self.body = b""
+        self.fault: Exception | None = None
 
     def _keep(self, request: Any, **_context: Any) -> AWSResponse:
+        self.headers.clear()
+        if self.fault:
+            raise self.fault
         for name, value in request.headers.items():
             self.headers[name.lower()] = value.decode() if isinstance(value, bytes) else value
         self.body = b"".join(iter(lambda: request.body.read(CHUNK), b""))
@@ -86,6 +92,22 @@ def test_a_part_is_sent_whole_whatever_the_user_configures(
     if aws_config.get("signature_version") != "s3":
         assert sent.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert "x-amz-checksum-sha256" in sent.headers["authorization"]
+
+
+def test_a_server_that_has_closed_the_connection_is_asked_first() -> None:
+    sent = Sent("https://127.0.0.1:9", {})
+    asked = []
+    closed = ConnectionClosedError(endpoint_url="https://127.0.0.1:9")
+    for fault in (None, closed, None, None):
+        sent.fault = fault
+        content = Content()
+        content.take_in(io.BytesIO(BODY))
+        with contextlib.suppress(ConnectionClosedError):
+            sent.client.upload_part(
+                Bucket="vault", Key="key", UploadId="upload", PartNumber=1, Body=content
+            )
+        asked.append("expect" in sent.headers)
+    assert asked == [False, False, True, False]
 
 
 def test_a_manifest_is_sent_without_asking_first() -> None:
