@@ -347,6 +347,6 @@ def _rights(side: Side) -> str:
             " overwrite removes a manifest."
         )
     return (
-        "Needed are s3:GetObject and s3:GetObjectTagging on the key (s3:GetObjectVersion in a"
-        " versioned bucket), and s3:ListBucket on the bucket."
+        "Needed are s3:GetObject and s3:GetObjectTagging on the key, and s3:ListBucket on the"
+        " bucket."
     )

@@ -116,9 +116,9 @@ options:
     description:
       - The least size of a part in MiB, 5 to 5120. Where the bytes stream through this machine, no
         more than O(memory).
-      - By default the parts are those in which the source was uploaded, so that its ETag proves the
-        copy, or 8 MiB where they are not known. They grow where an object would have more than
-        9,998 of them.
+      - By default the parts are those in which the source was uploaded, if they have no more than 64
+        MiB, so that its ETag proves the copy; else 8 MiB. They grow where an object would have more
+        than 9,998 of them.
     type: int
   wait_timeout:
     description:

@@ -719,6 +719,8 @@ def test_what_fails_one_object_names_side_key_and_fix(
     assert entry.state is State.FAILED
     for words in [*told, refusal.code]:
         assert words in entry.reason
+    # No policy gives it, and no copy needs it.
+    assert "s3:GetObjectVersion" not in entry.reason
     assert not relay.s3.has(KEY)
 
 
