@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import typing as t
-
-with contextlib.suppress(ImportError):  # Python can be built without libffi.
-    import ctypes
 
 # The names of malloc.h; https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_TRIM_THRESHOLD = -1
@@ -29,7 +26,7 @@ def keep_freed_memory(library: t.Callable[[], t.Any] = lambda: ctypes.CDLL(None)
     """
     try:
         mallopt = library().mallopt
-    except (AttributeError, NameError, OSError, TypeError):
+    except (AttributeError, OSError, TypeError):
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_PIECE)
     mallopt(M_TRIM_THRESHOLD, MOST_KEPT)

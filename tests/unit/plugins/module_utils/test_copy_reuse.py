@@ -50,18 +50,6 @@ def test_each_piece_of_memory_is_asked_of_the_kernel_once() -> None:
     assert _faults("leave") > TURNS / 2 * once
 
 
-def test_a_python_without_a_way_to_the_c_library_copies_all_the_same() -> None:
-    without = (
-        "import runpy, sys\n"
-        "sys.modules['ctypes'] = None\n"
-        "reuse = runpy.run_path(sys.argv[1])\n"
-        "print(reuse['keep_freed_memory']())\n"
-    )
-    command = [sys.executable, "-c", without, _copy_reuse.__file__]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout == "None\n"
-
-
 def test_a_c_library_without_the_call_is_left_as_it_is() -> None:
     asked = []
 
