@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import importlib
 import typing as t
 
 # The names of malloc.h; https://man7.org/linux/man-pages/man3/mallopt.3.html
@@ -18,7 +18,12 @@ LARGEST_PIECE = 32 * 1024 * 1024
 MOST_KEPT = 2**31 - 1
 
 
-def keep_freed_memory(library: t.Callable[[], t.Any] = lambda: ctypes.CDLL(None)) -> None:
+def c_library() -> t.Any:
+    """Return the C library of this process; a Python may have been built without the means."""
+    return importlib.import_module("ctypes").CDLL(None)
+
+
+def keep_freed_memory(library: t.Callable[[], t.Any] = c_library) -> None:
     """Have the C library keep what is freed for what comes next, where it can be asked to.
 
     By default glibc hands each piece back to the kernel and asks for another, which is cleared page
@@ -26,7 +31,7 @@ def keep_freed_memory(library: t.Callable[[], t.Any] = lambda: ctypes.CDLL(None)
     """
     try:
         mallopt = library().mallopt
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, ImportError, OSError, TypeError):
         return
     mallopt(M_MMAP_THRESHOLD, LARGEST_PIECE)
     mallopt(M_TRIM_THRESHOLD, MOST_KEPT)

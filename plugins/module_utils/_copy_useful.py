@@ -15,8 +15,8 @@ import typing as t
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 
-# So many hide the round trips of a part even over 80 ms, and cost nothing where there are none.
-AT_FIRST = 16
+# So many hide the round trips of a part over 80 ms, and cost nothing where there are none.
+AT_FIRST = 12
 FEWEST = 4
 # Twice as many that move less than a fifth more are not worth it.
 WORTH = 0.2

@@ -320,9 +320,9 @@ images:
         destination:
           description:
             - How what was sent is known to be at the destination. C(checksums), the server refuses
-              wrong checksums and confirmed each. C(etag), its ETag is that of the source, C(sha256),
-              S3 keeps the same checksum for it. C(read back), it was read again. C(s3), S3 copied it
-              within its own storage.
+              wrong checksums and confirmed each. C(etag), its ETag is that of the source. C(sha256),
+              so is the checksum that S3 keeps of it. C(read back), it was read again. C(s3), S3
+              copied it within its own storage.
           returned: always
           type: str
           sample: checksums

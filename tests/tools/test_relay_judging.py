@@ -159,7 +159,7 @@ def test_each_way_is_first_once() -> None:
 
 def test_results_can_be_shown_again(tmp_path: Path) -> None:
     kept = results.Results(
-        "seaweedfs", 2, 3, [field(), field(capped(5))], results.Between(400.0, 380.0), KILLED
+        "seaweedfs", 2, [field(), field(capped(5))], results.Between(400.0, 380.0), KILLED
     )
     kept.save(tmp_path / "kept")
     assert results.load(tmp_path / "kept") == kept
@@ -172,12 +172,13 @@ def test_the_page_gets_the_tables_between_its_marks(
     page.write_text(f"before\n{program.BEGIN}\nof another run\n{program.END}\nafter\n")
     monkeypatch.setattr(program, "PAGE", page)
     monkeypatch.setattr(program, "CHART", tmp_path / "chart.svg")
-    program.write_docs(results.Results("seaweedfs", 2, 1, [field()], killed=KILLED))
+    program.write_docs(results.Results("seaweedfs", 2, [field()], killed=KILLED))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "of another run" not in text
     assert "| **amistore.aws.ec2_ami_store_copy** | 102.4 |" in text
+    assert ", one run\n" in text
     assert (tmp_path / "chart.svg").exists()
 
 

@@ -37,8 +37,8 @@ def about(results: Results) -> str:
 
 
 def field(found: Field) -> Iterator[str]:
-    runs = len(found.ours)
-    times = "one run" if runs == 1 else f"medians of {runs} runs"
+    count = len(found.ours)
+    times = "one run" if count == 1 else f"medians of {count} runs"
     yield f"**{in_words(found.size)}, {found.network.name}**, {times}"
     yield ""
     yield row("", *FIGURES)

@@ -116,7 +116,7 @@ def test_memory_is_free_again_whatever_was_let_go_early() -> None:
 def test_pace_halves_once_per_congestion_and_recovers() -> None:
     clock = VirtualClock()
     pace = Pace(16, clock)
-    pace.begin()
+    pace.foresee(8 * MIB, 60.0)
     assert pace.limit == 16
     pace.slow_down()
     pace.slow_down()
