@@ -96,7 +96,7 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with 16, with more where
+      - How many parts may move at a time, 1 to 256. Each object begins with 12, with more where
         its first bytes come slowly, and more move as long as more of them are faster. Fewer do once
         a server asks to slow down, and where more would not fit into O(memory).
       - Each part is read, over up to four connections where one is slow, and then sent over one.
@@ -116,9 +116,9 @@ options:
     description:
       - The least size of a part in MiB, 5 to 5120. Where the bytes stream through this machine, no
         more than O(memory).
-      - By default the parts are those in which the source was uploaded, if they have no more than 64
-        MiB, so that its ETag proves the copy; else 8 MiB. They grow where an object would have more
-        than 9,998 of them.
+      - By default the parts are those in which the source was uploaded, up to 64 MiB, so that its
+        ETag proves the copy; else 8 MiB. They grow where an object would have more than 9,998 of
+        them.
     type: int
   wait_timeout:
     description:
@@ -320,9 +320,9 @@ images:
         destination:
           description:
             - How what was sent is known to be at the destination. C(checksums), the server refuses
-              wrong checksums and confirmed each. C(etag), its ETag is that of the source. C(sha256),
-              so is the checksum that S3 keeps of it. C(read back), it was read again. C(s3), S3
-              copied it within its own storage.
+              wrong checksums and confirmed each. C(etag), its ETag is that of the source.
+              C(sha256), so is the checksum that S3 keeps of it. C(read back), it was read again.
+              C(s3), S3 copied it within its own storage.
           returned: always
           type: str
           sample: checksums
