@@ -1122,6 +1122,9 @@ class Copier:
         """
         try:
             self._settle(job, error)
+        except SourceChangedError:
+            self._abort(job, upload)
+            raise
         except AmiStoreError as failure:
             raise self._interrupted(job, upload, upload.parts, failure) from failure
         self._abort(job, upload)

@@ -229,6 +229,23 @@ def test_what_was_sent_is_not_lost_to_what_appears_during_the_copy(
     assert relay.s3.uploads == {}
 
 
+def test_an_upload_is_given_up_where_its_source_has_changed_as_well(relay: Relay) -> None:
+    relay.s3.kms = True
+    relay.store()
+
+    def other_run(_params: Any) -> None:
+        assert relay.copy(part_size=2 * PART).state is State.COPIED
+        del relay.s3.buckets[TARGET_BUCKET][RECORD_KEY]
+        relay.store(BODY[::-1])
+        raise TAKEN
+
+    relay.s3.before["CompleteMultipartUpload"] = [other_run]
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert f"source s3://{SOURCE_BUCKET}/{KEY}" in entry.reason
+    assert relay.s3.uploads == {}
+
+
 def test_an_upload_is_given_up_where_another_run_was_first(relay: Relay) -> None:
     relay.store()
 
