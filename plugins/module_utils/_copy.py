@@ -583,8 +583,9 @@ class Copier:
         part_size, memory = self.options.part_size or 0, self.options.memory
         if part_size > memory:
             raise CopyError(
-                message=f"part_size {part_size // MIB} is above memory {memory // MIB}, which has to"
-                f" hold each part that streams ({reason}). Give more memory or a smaller part_size"
+                message=f"part_size {part_size // MIB} is above memory {memory // MIB}, which has"
+                f" to hold each part that streams ({reason}). Give more memory or a smaller"
+                " part_size"
             )
         return STREAMING, reason
 
