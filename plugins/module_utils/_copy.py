@@ -10,7 +10,7 @@ import contextlib
 import threading
 import typing as t
 import urllib.parse
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
@@ -34,6 +34,13 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
     Observed,
     decide,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import (
+    are_equal,
+    checksum_of_upload,
+    etag_of_upload,
+    md5s_of_part,
+    surely_differ,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     SERVER_SIDE,
     STREAMING,
@@ -41,10 +48,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     CopyOptions,
     State,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import (
     COPY_OF,
     Seen,
-    digest_of,
     look,
     look_closely,
     metadata_of_copy,
@@ -74,6 +81,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     GOES_ON,
     CopyError,
     DamagedError,
+    MismatchError,
     Side,
     SourceChangedError,
     StoppedError,
@@ -115,45 +123,6 @@ PAUSE_FOR_PROOF = 2.0
 REFUSED_CODES = frozenset(
     {"403", "501", "AccessDenied", "Forbidden", "InvalidRequest", "NotImplemented"}
 )
-
-
-class MismatchError(CopyError):
-    """What was read or written is not what it should be; going on cannot cure it."""
-
-
-@dataclass
-class Job:
-    """One object on its way, with everything that was observed about it."""
-
-    entry: CopyEntry
-    source: Seen
-    layout: Layout
-    settings: dict[str, t.Any]
-    tags: dict[str, str]
-    manifest: Manifest | None
-    present: Seen | None = None
-    """What is under the key at the destination."""
-    present_manifest: Manifest | None = None
-    record: _copy_record.Record | None = None
-    unfinished: _copy_uploads.Unfinished = field(default_factory=_copy_uploads.Unfinished)
-    surely_ours: bool = True
-    """What lies at the destination now is what this run has made."""
-    removes_manifest: bool = False
-    """The manifest at the destination is that of the object that is replaced."""
-    protected: bool = True
-    """Whether TLS protects what is read of the source."""
-
-    @property
-    def digest(self) -> str:
-        """What an unfinished upload's mark tells."""
-        return digest_of(
-            {
-                "source": self.entry.identity,
-                "part_size": self.layout.part_size,
-                "settings": self.settings,
-                "protected": self.protected,
-            }
-        )
 
 
 class Copier:
@@ -346,18 +315,13 @@ class Copier:
         settings: dict[str, t.Any] = {
             **source.headers,
             "Metadata": metadata_of_copy(self.source.bucket.name, source),
-            **self._encryption(),
+            **self.options.encryption,
         }
         if tags:
             settings["Tagging"] = urllib.parse.urlencode(sorted(tags.items()))
         if self.options.storage_class:
             settings["StorageClass"] = self.options.storage_class
         return settings
-
-    def _encryption(self) -> dict[str, str]:
-        if not self.options.kms_key_id:
-            return {}
-        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.options.kms_key_id}
 
     def _look_at_destination(self, job: Job) -> None:
         job.present = look(self.destination, job.entry.key)
@@ -839,12 +803,12 @@ class Copier:
         from the destination's own ETags, so that it covers what lies there too.
         """
         source, layout = job.source, job.layout
-        parts = [upload.parts[number] for number in sorted(upload.parts)]
+        parts = upload.in_order
         if source.has_own_md5 and layout.follows_source:
             own = all(part.md5s for part in parts)
             told = layout.equals_source and all(parts_in_etag(part.etag) == 1 for part in parts)
             if own or (told and not upload.uses_kms):
-                sums = [md5 for part in parts for md5 in _md5s(part)]
+                sums = [md5 for part in parts for md5 in md5s_of_part(part)]
                 if etag_of(sums, is_multipart(source.etag)) != source.etag:
                     raise self._wrong_sum(job)
                 return "etag", not own
@@ -923,7 +887,7 @@ class Copier:
         how: str,
         by_etags: bool,
     ) -> None:
-        ours = composite_sha256([upload.parts[n].sha256 for n in sorted(upload.parts)])
+        ours = checksum_of_upload(upload)
         told = answer.get("ChecksumSHA256") or copy.sha256
         if ours and told and not same_checksum(ours, told):
             raise self._discard(job, copy, f"its checksum is {told} instead of {ours}")
@@ -1055,7 +1019,7 @@ class Copier:
     def _write(self, job: Job, key: str, content: bytes) -> None:
         with self.destination.explaining("write", key):
             self.destination.bucket.write(
-                key, content, ChecksumSHA256=sha256_of(content), **self._encryption()
+                key, content, ChecksumSHA256=sha256_of(content), **self.options.encryption
             )
         job.entry.changed = True
 
@@ -1127,42 +1091,8 @@ class Copier:
         self._done(job, copy, proof, result.get("ChecksumSHA256") or copy.sha256)
 
 
-def are_equal(source: Seen, copy: Seen) -> bool:
-    """Tell whether S3's own sums of two objects prove them equal."""
-    if source.size != copy.size:
-        return False
-    if source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag:
-        return True
-    return bool(source.sha256) and source.sha256 == copy.sha256
-
-
-def surely_differ(source: Seen, copy: Seen) -> bool:
-    """Tell whether S3's own sums of two objects prove them different; with sums of parts, the
-    parts may be what differs.
-    """
-    etags = [
-        seen.etag for seen in (source, copy) if seen.has_own_md5 and not is_multipart(seen.etag)
-    ]
-    sums = [seen.sha256 for seen in (source, copy) if seen.sha256 and "-" not in seen.sha256]
-    return any(len(told) == 2 and told[0] != told[1] for told in (etags, sums))
-
-
 def _same_image(one: Manifest, other: Manifest) -> bool:
     return one.document.get("image") == other.document.get("image")
-
-
-def etag_of_upload(upload: Upload) -> str:
-    """Return the ETag that the object has if it was made of these parts, "" where that is not
-    known.
-    """
-    etags = [upload.parts[number].etag for number in sorted(upload.parts)]
-    if any(parts_in_etag(etag) != 1 for etag in etags):
-        return ""
-    return etag_of([bytes.fromhex(etag) for etag in etags], multipart=True)
-
-
-def _md5s(part: SentPart) -> tuple[bytes, ...]:
-    return part.md5s or (bytes.fromhex(part.etag),)
 
 
 def _may_be_there(error: AmiStoreError) -> bool:
