@@ -27,7 +27,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     error_code,
     error_text,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
     Action,
     Decision,
@@ -49,22 +49,21 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     State,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import (
     COPY_OF,
     Seen,
     look,
-    look_closely,
     metadata_of_copy,
     source_identity,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
     DEFAULT_PART,
     LARGEST_COPY_OBJECT,
-    SMALLEST_PART,
     Layout,
     Part,
-    lay_out,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import plan
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     Proof,
     SentPart,
@@ -92,13 +91,15 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
     SERVER_SIDE_AT_FIRST,
-    Pace,
     ServerSide,
-    Streaming,
     fetch,
-    for_each,
     plain_etag,
     refuse_other,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged import (
+    only_if_missing,
+    see_destination_again,
+    see_source_again,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
@@ -133,13 +134,10 @@ class Copier:
         self.destination = destination
         self.options = options
         self.clock = clock
-        self.warnings: list[str] = []
-        self.memory = Memory(options.memory)
-        self._pace = Pace(options.concurrency, clock)
+        self._means = means = Means(source, destination, options, clock)
+        self.warnings, self.memory, self._pace = means.warnings, means.memory, means.pace
         self._looked_at: dict[str, list[t.Callable[[], t.Any]]] = {}
         """What was found at both sides, by the key at the destination, until it is copied."""
-        for side in (source, destination):
-            side.on_throttled = self._pace.slow_down
 
     def copy(self, entry: CopyEntry) -> None:
         """Copy one object, unless it is there; a failure is told by the entry.
@@ -149,7 +147,7 @@ class Copier:
         began = self.clock.now()
         self.source.halt = self.destination.halt = threading.Event()
         try:
-            self._check_time()
+            self._means.check_time()
             self._handle(entry)
         except StoppedError as error:
             entry.fail(error_text(error))
@@ -159,12 +157,6 @@ class Copier:
         finally:
             entry.seconds = round(self.clock.now() - began, 3)
             entry.changed |= bool(entry.counts.parts_sent)
-
-    def _check_time(self) -> None:
-        if self.clock.now() >= self.destination.deadline:
-            raise StoppedError(
-                message=f"wait_timeout ({self.options.wait_timeout} s) has passed. {GOES_ON}"
-            )
 
     # Observe
 
@@ -202,7 +194,7 @@ class Copier:
         self._read_record(job)
         decision = self._decide(job)
         if decision.action in (Action.COPY, Action.VERIFY):
-            self._plan(job)
+            plan(self._means, job)
             decision = self._decide(job)
         if decision.action in (Action.COPY, Action.RESUME):
             self._see_to_manifest(job)
@@ -378,27 +370,6 @@ class Copier:
             " overwrite: true to replace it"
         )
 
-    def _plan(self, job: Job) -> None:
-        """Find out how the object is to be cut and what is there of it already."""
-        key, size = job.entry.key, job.source.size
-        closely, begun = together(
-            lambda: look_closely(self.source, job.source),
-            lambda: _copy_uploads.begun(self.destination, key) if size > SMALLEST_PART else [],
-        )
-        job.source = closely()
-        job.layout = lay_out(size, job.source.part_size, self.options.part_size)
-        if job.layout.count > 1:
-            job.unfinished = _copy_uploads.sort_out(
-                self.destination, key, begun(), job.digest, job.layout
-            )
-
-    def _source_changed(self, job: Job) -> SourceChangedError:
-        return SourceChangedError(
-            message=f"source {self.source.bucket.url(job.source.key)} was overwritten or deleted"
-            " during the copy, so the copy is given up. Running the same task again copies what is"
-            " there then"
-        )
-
     # Act
 
     def _act(self, job: Job, decision: Decision) -> None:
@@ -558,7 +529,7 @@ class Copier:
         part = Part(1, 0, job.source.size)
         content, how = self._read_small(job, part)
         checksum = sha256_of(content)
-        condition = self._only_if_missing(job, "PutObject")
+        condition = only_if_missing(self.destination, job, "PutObject")
 
         def put() -> t.Any:
             entry.counts.add(sent=part.size)
@@ -596,7 +567,7 @@ class Copier:
         content, how = self.source.retry("read", key, read)
         if how:
             return content, how
-        if self._streaming(job).sum_up(part) != sha256_of(content):
+        if self._means.streaming(job).sum_up(part) != sha256_of(content):
             raise self._unreliable_source(job)
         return content, "read twice"
 
@@ -629,20 +600,8 @@ class Copier:
 
     # In parts
 
-    def _streaming(self, job: Job) -> Streaming:
-        self._pace.begin()
-        return Streaming(
-            self.source,
-            self.destination,
-            job.source,
-            job.entry.key,
-            job.entry.counts,
-            self.memory,
-            foresee=self._pace.foresee,
-        )
-
     def _copy_in_parts(self, job: Job) -> None:
-        stream = self._streaming(job)
+        stream = self._means.streaming(job)
         with contextlib.closing(stream.ahead):
             if job.unfinished.fitting is None:
                 stream.read_ahead(job.layout.parts, 2 * self._pace.limit)
@@ -704,11 +663,12 @@ class Copier:
             own[part.number] = send(part, upload)
 
         try:
-            self._each(job, missing, work)
+            self._means.each(missing, work)
             upload.parts = {**upload.parts, **own}
             how, by_etags = self._evidence_of_parts(job, upload)
             for look_again in together(
-                lambda: self._see_source_again(job), lambda: self._see_destination_again(job)
+                lambda: see_source_again(self.source, job),
+                lambda: see_destination_again(self.destination, job),
             ):
                 look_again()
             answer = _copy_uploads.complete(
@@ -726,16 +686,6 @@ class Copier:
             raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
         copy = self._look_at_copy(job, answer, read_back=not upload.marked)
         self._prove(job, upload, copy, answer, how, by_etags)
-
-    def _each(self, job: Job, parts: t.Sequence[Part], work: t.Callable[[Part], None]) -> None:
-        for_each(
-            parts,
-            work,
-            self.options.concurrency,
-            self._pace,
-            self.destination.halt,
-            self._check_time,
-        )
 
     def _interrupted(
         self, job: Job, upload: Upload, parts: t.Mapping[int, SentPart], error: AmiStoreError
@@ -760,41 +710,6 @@ class Copier:
         except AmiStoreError as error:
             return f"not aborted ({error_text(error)})"
         return "aborted"
-
-    def _see_source_again(self, job: Job) -> None:
-        now = look(self.source, job.source.key)
-        if now is None or (now.etag, now.version_id, now.size) != (
-            job.source.etag,
-            job.source.version_id,
-            job.source.size,
-        ):
-            raise self._source_changed(job)
-
-    def _only_if_missing(self, job: Job, operation: str) -> dict[str, str]:
-        """Return the condition that makes S3 refuse to replace anything, after a look where there
-        is none.
-        """
-        condition = _copy_uploads.only_if_missing(self.destination, operation, job.present is None)
-        if not condition:
-            self._see_destination_again(job)
-        return condition
-
-    def _see_destination_again(self, job: Job) -> None:
-        """Refuse to replace what came since the first look.
-
-        S3 rules it out by itself only for a new key, and only where botocore and the server know
-        the condition.
-        """
-        now, before = look(self.destination, job.entry.key), job.present
-        if now is None or (
-            before and (before.etag, before.version_id) == (now.etag, now.version_id)
-        ):
-            return
-        raise TakenError(
-            f"destination {self.destination.bucket.url(job.entry.key)}: Something else was written"
-            " under this key during the copy, and was left as it is. Look at it; with overwrite:"
-            " true, running the same task again replaces it"
-        )
 
     # Prove
 
@@ -836,7 +751,7 @@ class Copier:
         Parts of an earlier run whose checksum the server does not tell are held against what lies
         at the destination later on.
         """
-        stream = self._streaming(job)
+        stream = self._means.streaming(job)
 
         def compare(part: Part) -> None:
             known = upload.parts[part.number]
@@ -848,7 +763,7 @@ class Copier:
                 raise self._unreliable_source(job)
 
         unsure: set[int] = set()
-        self._each(job, job.layout.parts, compare)
+        self._means.each(job.layout.parts, compare)
         upload.unsure = frozenset(unsure)
         return "read twice"
 
@@ -918,7 +833,7 @@ class Copier:
         ]
 
     def _read_back(self, job: Job, upload: Upload, copy: Seen, parts: list[Part]) -> None:
-        stream = self._streaming(job)
+        stream = self._means.streaming(job)
 
         def compare(part: Part) -> None:
             wanted = upload.parts[part.number].sha256 or stream.sum_up(part)
@@ -928,7 +843,7 @@ class Copier:
                 )
 
         try:
-            self._each(job, parts, compare)
+            self._means.each(parts, compare)
         except MismatchError as error:
             raise self._discard(job, copy, error_text(error)) from error
 
@@ -944,7 +859,7 @@ class Copier:
 
     def _verify(self, job: Job) -> None:
         """Read both objects, since an earlier run made the copy and did not come to prove it."""
-        stream, copy = self._streaming(job), t.cast(Seen, job.present)
+        stream, copy = self._means.streaming(job), t.cast(Seen, job.present)
         checksums: dict[int, str] = {}
 
         def compare(part: Part) -> None:
@@ -957,7 +872,7 @@ class Copier:
                 )
 
         parts = job.layout.parts or [Part(1, 0, 0)]
-        self._each(job, parts, compare)
+        self._means.each(parts, compare)
         checksum = composite_sha256([checksums[part.number] for part in parts])
         proof = Proof("read twice", "read back", len(parts))
         self._record(job, copy, proof, checksum, job.layout.part_size)
@@ -1062,7 +977,7 @@ class Copier:
             entry.method = STREAMING
             entry.method_reason = f"S3 refused to copy it itself: {error_text(error)}"
             self.destination.halt.clear()
-            self._plan(job)
+            plan(self._means, job)
             return False
         return True
 
@@ -1079,9 +994,9 @@ class Copier:
             ChecksumAlgorithm="SHA256",
             **directives,
             **job.settings,
-            **self._only_if_missing(job, "CopyObject"),
+            **only_if_missing(self.destination, job, "CopyObject"),
         )
-        self._see_source_again(job)
+        see_source_again(self.source, job)
         result = answer.get("CopyObjectResult") or {}
         copy = self._look_at_copy(job, result)
         equal = are_equal(job.source, copy)
