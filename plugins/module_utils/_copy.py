@@ -13,10 +13,6 @@ import urllib.parse
 from dataclasses import replace
 from datetime import timedelta
 
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
-    boto3_tag_list_to_ansible_dict,
-)
-
 from ansible_collections.amistore.aws.plugins.module_utils import (
     _copy_record,
     _copy_uploads,
@@ -24,9 +20,9 @@ from ansible_collections.amistore.aws.plugins.module_utils import (
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     InputError,
-    error_code,
     error_text,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_beside import Beside
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
     Action,
@@ -36,9 +32,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import (
     are_equal,
-    checksum_of_upload,
-    etag_of_upload,
-    md5s_of_part,
     surely_differ,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
@@ -67,17 +60,16 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import pla
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     Proof,
     SentPart,
-    composite_sha256,
-    etag_of,
     is_multipart,
     md5_of,
-    md5s_of,
-    parts_in_etag,
-    same_checksum,
     sha256_of,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_copy import (
+    READ_BACK,
+    CopyProver,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_source import SourceProver
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
-    GOES_ON,
     CopyError,
     DamagedError,
     MismatchError,
@@ -88,12 +80,12 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     UploadGoneError,
     thaw_advice,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_tags import Tags
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
     SERVER_SIDE_AT_FIRST,
     ServerSide,
     fetch,
-    plain_etag,
     refuse_other,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged import (
@@ -103,18 +95,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged impor
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
-    MAX_OBJECT_TAGS,
-    copy_record_key,
     manifest_key,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
-# Servers that keep no tags answer so.
-NO_TAGS_CODES = frozenset({"MethodNotAllowed", "NoSuchTagSet", "NotImplemented", "501"})
-# S3 names its own faults; a bare status is that of a server which does not know the request.
-NOT_S3S_FAULT = "500"
-TRIES_FOR_TAGS = 3
 # Another run that completed the same object writes its proof a moment later.
 LOOKS_FOR_PROOF = 5
 PAUSE_FOR_PROOF = 2.0
@@ -136,6 +120,9 @@ class Copier:
         self.clock = clock
         self._means = means = Means(source, destination, options, clock)
         self.warnings, self.memory, self._pace = means.warnings, means.memory, means.pace
+        self._tags, self._beside = Tags(means), Beside(means)
+        self._source_prover = SourceProver(means)
+        self._copy_prover = CopyProver(means, self._beside)
         self._looked_at: dict[str, list[t.Callable[[], t.Any]]] = {}
         """What was found at both sides, by the key at the destination, until it is copied."""
 
@@ -178,7 +165,7 @@ class Copier:
                 f"{entry.source_key}: some of its metadata cannot be read over HTTP and stays"
                 " behind."
             )
-        wanted = self._wanted_tags(entry, tags() or {})
+        wanted = self._tags.wanted(entry, tags() or {})
         job = Job(
             entry,
             source,
@@ -190,14 +177,14 @@ class Copier:
             present_manifest(),
             protected=self.source.encrypted_in_transit,
         )
-        self._warn_of_manifest(job)
-        self._read_record(job)
+        self._beside.warn_of_another_image(job)
+        self._beside.read_record(job)
         decision = self._decide(job)
         if decision.action in (Action.COPY, Action.VERIFY):
             plan(self._means, job)
             decision = self._decide(job)
         if decision.action in (Action.COPY, Action.RESUME):
-            self._see_to_manifest(job)
+            self._beside.see_to_manifest(job)
         self._act(job, decision)
 
     def look_ahead(self, entry: CopyEntry) -> None:
@@ -207,38 +194,9 @@ class Copier:
             lambda: look(self.source, entry.source_key),
             lambda: look(self.destination, entry.key),
             lambda: read_manifest(self.source, entry.source_key),
-            lambda: self._manifest_there(entry),
-            lambda: self._tags_of(self.source, entry.source_key),
+            lambda: self._beside.read_manifest(entry),
+            lambda: self._tags.read(self.source, entry.source_key),
         )
-
-    def _warn_of_manifest(self, job: Job) -> None:
-        if job.manifest and _copy_record.describes_another(job.manifest, job.source.etag):
-            self.warnings.append(
-                f"{job.source.key}: the manifest describes an object with ETag"
-                f" {job.manifest.etag}, the stored image has {job.source.etag}. A restore gives it"
-                " the name that the manifest tells."
-            )
-
-    def _see_to_manifest(self, job: Job) -> None:
-        """Let no copy come to lie beside the manifest of another image.
-
-        :raises CopyError: there is one, and it may not be replaced.
-        """
-        there, key = job.present_manifest, manifest_key(job.entry.key)
-        if there is None:
-            return
-        record, bucket = _copy_record.record_in(there), self.source.bucket.name
-        if job.manifest is None and record and _copy_record.is_of(record, bucket, job.source):
-            start_time = there.task_start_time
-            job.manifest = there.completed(job.source.etag, job.source.size, start_time)
-        elif self.options.overwrite:
-            job.removes_manifest = job.manifest is None
-        elif job.manifest is None or not (record or _same_image(job.manifest, there)):
-            raise CopyError(
-                message=f"destination {self.destination.bucket.url(key)} is the manifest of another"
-                " stored image, and a restore would take it for that of the copy. Look at it; move"
-                " it away, or set overwrite: true to have it replaced or removed"
-            )
 
     def _refuse_itself(self, entry: CopyEntry) -> None:
         if self._is_one_bucket and entry.source_key == entry.key:
@@ -268,40 +226,6 @@ class Copier:
         )
         return source == destination
 
-    def _wanted_tags(self, entry: CopyEntry, tags: t.Mapping[str, str]) -> dict[str, str]:
-        own = {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
-        wanted = {**own, **(self.options.tags or {})}
-        if len(wanted) > MAX_OBJECT_TAGS:
-            raise CopyError(
-                message=f"source {self.source.bucket.url(entry.source_key)} has {len(own)} tags,"
-                f" with those of the task {len(wanted)}; an S3 object takes {MAX_OBJECT_TAGS}. Give"
-                " fewer in tags"
-            )
-        return wanted
-
-    def _tags_of(self, side: Side, key: str) -> dict[str, str] | None:
-        """Return an object's tags, None where the server knows none."""
-        unclear = 0
-
-        def read() -> dict[str, str] | None:
-            nonlocal unclear
-            try:
-                answer = side.send("read the tags of", "get_object_tagging", key)
-            except AmiStoreError as error:
-                unclear += error_code(error) == NOT_S3S_FAULT
-                if error_code(error) not in NO_TAGS_CODES and unclear < TRIES_FOR_TAGS:
-                    raise
-                return None
-            return dict(boto3_tag_list_to_ansible_dict(answer.get("TagSet") or []))
-
-        tags = side.retry("read the tags of", key, read)
-        if unclear >= TRIES_FOR_TAGS:
-            self.warnings.append(
-                f"{side.name} {side.bucket.url(key)}: the server fails to tell tags and is taken"
-                " for one that has none. A later run brings along what is missing."
-            )
-        return tags
-
     def _settings(self, source: Seen, tags: t.Mapping[str, str]) -> dict[str, t.Any]:
         """Return what the new object is made with, besides its content."""
         settings: dict[str, t.Any] = {
@@ -317,24 +241,8 @@ class Copier:
 
     def _look_at_destination(self, job: Job) -> None:
         job.present = look(self.destination, job.entry.key)
-        job.present_manifest = self._manifest_there(job.entry)
-        self._read_record(job)
-
-    def _manifest_there(self, entry: CopyEntry) -> Manifest | None:
-        try:
-            return _copy_record.read_manifest(self.destination, entry.key)
-        except AmiStoreError as error:
-            if not self.options.overwrite or isinstance(error, StoppedError):
-                raise
-            self.warnings.append(f"{entry.key}: {error_text(error)}. It is overwritten.")
-            return None
-
-    def _read_record(self, job: Job) -> None:
-        job.record = None
-        if job.present is not None:
-            job.record = _copy_record.read_record(
-                self.destination, job.present, job.present_manifest
-            )
+        job.present_manifest = self._beside.read_manifest(job.entry)
+        self._beside.read_record(job)
 
     def _decide(self, job: Job) -> Decision:
         decision = decide(self._observed(job))
@@ -410,63 +318,27 @@ class Copier:
             entry.tags_after = dict(job.tags)
             return
         entry.state = State.PRESENT
-        entry.changed = action is not Action.KEEP or self._stale_manifest(job) is not None
+        entry.changed = action is not Action.KEEP or self._beside.stale_manifest(job) is not None
         if job.record and action is Action.KEEP:
             entry.checksum, entry.proof = job.record.checksum, dict(job.record.proof)
-        entry.changed |= self._reconcile_tags(job)
+        entry.changed |= self._tags.reconcile(job)
 
     def _keep(self, job: Job, action: Action) -> None:
         """Leave the object as it is; write what is missing beside it."""
         entry = job.entry
         if action is Action.RECORD:
             proof = Proof("etag", "etag")
-            self._record(job, t.cast(Seen, job.present), proof, job.source.sha256, None)
+            self._beside.write_record(
+                job, t.cast(Seen, job.present), proof, job.source.sha256, None
+            )
         elif action is Action.VERIFY:
-            self._verify(job)
+            self._copy_prover.verify(job)
         else:
             record = t.cast(_copy_record.Record, job.record)
             entry.checksum, entry.proof = record.checksum, dict(record.proof)
-            if (stale := self._stale_manifest(job)) is not None:
-                self._write(job, manifest_key(entry.key), stale)
+            self._beside.write_stale_manifest(job)
         entry.state = State.PRESENT
-        entry.changed |= self._reconcile_tags(job)
-
-    def _stale_manifest(self, job: Job) -> bytes | None:
-        """Return the manifest as it should be, None where it is so or there is none."""
-        if job.manifest is None or job.record is None:
-            return None
-        wanted = self._manifest(job, t.cast(Seen, job.present), job.record)
-        job.entry.manifest_key = manifest_key(job.entry.key)
-        section = _copy_record.SECTION
-        if job.present_manifest is None:
-            return wanted.dump()
-        present = dict(job.present_manifest.document)
-        same = {**wanted.document, section: None} == {**present, section: None}
-        return None if same and section in present else wanted.dump()
-
-    def _manifest(self, job: Job, copy: Seen, record: _copy_record.Record) -> Manifest:
-        return _copy_record.manifest_of_copy(
-            t.cast(Manifest, job.manifest),
-            record,
-            self.destination.bucket.name,
-            copy,
-            # Those that an earlier run has given stay ours when this one gives none.
-            {*(self.options.tags or ()), *_own_tag_keys(job.present_manifest)},
-        )
-
-    def _reconcile_tags(self, job: Job) -> bool:
-        """Add the tags that a kept object lacks; what else is on it stays."""
-        entry = job.entry
-        tags = self._tags_of(self.destination, entry.key) if job.tags else None
-        if tags is None:
-            return False
-        entry.tags_before, entry.tags_after = tags, {**tags, **job.tags}
-        if entry.tags_after == entry.tags_before:
-            return False
-        if not self.options.check_mode:
-            with self.destination.explaining("write the tags of", entry.key):
-                self.destination.bucket.set_tags(entry.key, entry.tags_after)
-        return True
+        entry.changed |= self._tags.reconcile(job)
 
     def _abort_leftovers(self, job: Job) -> None:
         """Abort unfinished uploads of ours for this key that nobody will go on with."""
@@ -545,14 +417,16 @@ class Copier:
 
         answer = self.destination.retry("write", key, put)
         entry.counts.add(parts=1)
-        copy = self._look_at_copy(job, answer)
+        copy = self._copy_prover.look_at_copy(job, answer)
         read_back = ""
         with contextlib.suppress(DamagedError):
             refuse_other(self.destination, key, answer, checksum, md5_of(content))
-            read_back = self._sum_up_copy(job, copy, part)
+            read_back = self._copy_prover.read_back(job, copy, part)
         if read_back != checksum:
-            raise self._discard(job, copy, "what was read back differs from what was sent")
-        self._done(job, copy, Proof(how, "read back", 1), checksum)
+            raise self._copy_prover.discard(
+                job, copy, "what was read back differs from what was sent"
+            )
+        self._copy_prover.record_copied(job, copy, Proof(how, READ_BACK, 1), checksum)
 
     def _read_small(self, job: Job, part: Part) -> tuple[bytes, str]:
         """Return the whole content, and how it is known to be the source's."""
@@ -562,41 +436,12 @@ class Copier:
             content = fetch(self.source, job.source, part, Content())
             job.entry.counts.add(read=len(content))
             whole = b"".join(iter(content.read, b""))
-            return whole, self._evidence_of_small(job, whole)
+            return whole, self._source_prover.of_content(job, whole)
 
         content, how = self.source.retry("read", key, read)
         if how:
             return content, how
-        if self._means.streaming(job).sum_up(part) != sha256_of(content):
-            raise self._unreliable_source(job)
-        return content, "read twice"
-
-    def _evidence_of_small(self, job: Job, content: bytes) -> str:
-        source = job.source
-        if source.has_own_md5 and (source.part_size or not source.size):
-            sums = md5s_of(content, source.part_size or 1) or (md5_of(b""),)
-            if etag_of(sums, is_multipart(source.etag)) != source.etag:
-                raise self._damaged_source(job)
-            return "etag"
-        if source.sha256 and "-" not in source.sha256:
-            if sha256_of(content) != source.sha256:
-                raise self._damaged_source(job)
-            return "sha256"
-        return "tls" if self.source.encrypted_in_transit else ""
-
-    def _damaged_source(self, job: Job) -> DamagedError:
-        return DamagedError(
-            message=f"source {self.source.bucket.url(job.source.key)}: what was read does not have"
-            " the checksum that S3 gives for it: it was damaged on the way, or S3 holds it so."
-            " Running the same task again reads it anew; use https where it is not used"
-        )
-
-    def _unreliable_source(self, job: Job) -> MismatchError:
-        return MismatchError(
-            message=f"source {self.source.bucket.url(job.source.key)}: reading it twice gave"
-            " different bytes. They are damaged on the way: use https. Running the same task again"
-            " reads it anew"
-        )
+        return content, self._source_prover.read_again(job, part, sha256_of(content))
 
     # In parts
 
@@ -665,7 +510,7 @@ class Copier:
         try:
             self._means.each(missing, work)
             upload.parts = {**upload.parts, **own}
-            how, by_etags = self._evidence_of_parts(job, upload)
+            evidence = self._source_prover.of_parts(job, upload)
             for look_again in together(
                 lambda: see_source_again(self.source, job),
                 lambda: see_destination_again(self.destination, job),
@@ -684,8 +529,8 @@ class Copier:
                 self._abort(job, upload)
                 raise
             raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
-        copy = self._look_at_copy(job, answer, read_back=not upload.marked)
-        self._prove(job, upload, copy, answer, how, by_etags)
+        copy = self._copy_prover.look_at_copy(job, answer, read_back=not upload.marked)
+        self._copy_prover.prove_parts(job, upload, copy, answer, evidence)
 
     def _interrupted(
         self, job: Job, upload: Upload, parts: t.Mapping[int, SentPart], error: AmiStoreError
@@ -710,233 +555,6 @@ class Copier:
         except AmiStoreError as error:
             return f"not aborted ({error_text(error)})"
         return "aborted"
-
-    # Prove
-
-    def _evidence_of_parts(self, job: Job, upload: Upload) -> tuple[str, bool]:
-        """Return how what was sent is known to be what the source holds, and whether that comes
-        from the destination's own ETags, so that it covers what lies there too.
-        """
-        source, layout = job.source, job.layout
-        parts = upload.in_order
-        if source.has_own_md5 and layout.follows_source:
-            own = all(part.md5s for part in parts)
-            told = layout.equals_source and all(parts_in_etag(part.etag) == 1 for part in parts)
-            if own or (told and not upload.uses_kms):
-                sums = [md5 for part in parts for md5 in md5s_of_part(part)]
-                if etag_of(sums, is_multipart(source.etag)) != source.etag:
-                    raise self._wrong_sum(job)
-                return "etag", not own
-        ours = composite_sha256([part.sha256 for part in parts])
-        if source.sha256 and "-" in source.sha256 and layout.equals_source and ours:
-            if not same_checksum(ours, source.sha256):
-                raise self._wrong_sum(job)
-            return "sha256", False
-        if job.entry.method == SERVER_SIDE:
-            return "s3", False
-        if self.source.encrypted_in_transit:
-            return "tls", False
-        return self._read_source_again(job, upload), False
-
-    def _wrong_sum(self, job: Job) -> MismatchError:
-        return MismatchError(
-            message=f"source {self.source.bucket.url(job.source.key)}: what was copied does not"
-            " have the checksum that S3 gives for the source. Nothing was made of it. Running the"
-            " same task again copies everything anew; use https where it is not used"
-        )
-
-    def _read_source_again(self, job: Job, upload: Upload) -> str:
-        """Read the source once more, since nothing protects its bytes on the way.
-
-        Parts of an earlier run whose checksum the server does not tell are held against what lies
-        at the destination later on.
-        """
-        stream = self._means.streaming(job)
-
-        def compare(part: Part) -> None:
-            known = upload.parts[part.number]
-            checksum = stream.sum_up(part)
-            if known.sha256 is None:
-                upload.parts[part.number] = replace(known, sha256=checksum)
-                unsure.add(part.number)
-            elif checksum != known.sha256:
-                raise self._unreliable_source(job)
-
-        unsure: set[int] = set()
-        self._means.each(job.layout.parts, compare)
-        upload.unsure = frozenset(unsure)
-        return "read twice"
-
-    def _look_at_copy(
-        self, job: Job, answer: t.Mapping[str, t.Any], read_back: bool = False
-    ) -> Seen:
-        """Return the object that was just made.
-
-        :param read_back: every byte of it is read back, so that an ETag other than the answer's,
-        which some servers give, is no error.
-        """
-        entry = job.entry
-        copy = look(self.destination, entry.key)
-        etag, version = plain_etag(answer), answer.get("VersionId")
-        job.surely_ours = copy is not None and copy.etag == (etag or copy.etag)
-        if (
-            copy is None
-            or not (job.surely_ours or read_back)
-            or version not in (None, "null", copy.version_id)
-        ):
-            raise CopyError(
-                message=f"destination {self.destination.bucket.url(entry.key)} was deleted or"
-                " overwritten as soon as it was complete. Another copy of the same key may be"
-                f" under way. {GOES_ON}"
-            )
-        if copy.size != job.source.size:
-            raise self._discard(job, copy, f"it has {copy.size} bytes instead of {job.source.size}")
-        return copy
-
-    def _prove(
-        self,
-        job: Job,
-        upload: Upload,
-        copy: Seen,
-        answer: t.Mapping[str, t.Any],
-        how: str,
-        by_etags: bool,
-    ) -> None:
-        ours = checksum_of_upload(upload)
-        told = answer.get("ChecksumSHA256") or copy.sha256
-        if ours and told and not same_checksum(ours, told):
-            raise self._discard(job, copy, f"its checksum is {told} instead of {ours}")
-        confirmed = bool(ours and told) or copy.etag == etag_of_upload(upload)
-        doubtful = self._doubtful(job, upload, confirmed, by_etags)
-        if doubtful:
-            self._read_back(job, upload, copy, doubtful)
-        if len(doubtful) == job.layout.count:
-            there = "read back"
-        elif job.entry.method == SERVER_SIDE:
-            there = "etag" if how == "etag" else "s3"
-        else:
-            there = "checksums"
-        self._done(job, copy, Proof(how, there, len(doubtful)), ours or told)
-
-    def _doubtful(self, job: Job, upload: Upload, confirmed: bool, by_etags: bool) -> list[Part]:
-        """Return the parts that must be read back, since no word of the server can be trusted."""
-        if job.entry.method == SERVER_SIDE:
-            return []
-        if not (upload.checks and confirmed):
-            return job.layout.parts
-        if by_etags:
-            return []
-        return [
-            part
-            for part in job.layout.parts
-            if upload.parts[part.number].sha256 is None or part.number in upload.unsure
-        ]
-
-    def _read_back(self, job: Job, upload: Upload, copy: Seen, parts: list[Part]) -> None:
-        stream = self._means.streaming(job)
-
-        def compare(part: Part) -> None:
-            wanted = upload.parts[part.number].sha256 or stream.sum_up(part)
-            if self._sum_up_copy(job, copy, part) != wanted:
-                raise MismatchError(
-                    message=f"part {part.number} read back differs from what was sent"
-                )
-
-        try:
-            self._means.each(parts, compare)
-        except MismatchError as error:
-            raise self._discard(job, copy, error_text(error)) from error
-
-    def _sum_up_copy(self, job: Job, copy: Seen, part: Part) -> str:
-        """Return the checksum of a part of the copy, read back."""
-        what = f"read back part {part.number} of"
-        with self.memory.hold(part.size):
-            content = self.destination.retry(
-                what, copy.key, lambda: fetch(self.destination, copy, part, Content())
-            )
-        job.entry.counts.add(read=len(content))
-        return content.sha256
-
-    def _verify(self, job: Job) -> None:
-        """Read both objects, since an earlier run made the copy and did not come to prove it."""
-        stream, copy = self._means.streaming(job), t.cast(Seen, job.present)
-        checksums: dict[int, str] = {}
-
-        def compare(part: Part) -> None:
-            checksums[part.number] = stream.sum_up(part)
-            if self._sum_up_copy(job, copy, part) != checksums[part.number]:
-                raise MismatchError(
-                    message=f"destination {self.destination.bucket.url(copy.key)} was copied from"
-                    f" the source by an earlier run, and differs from it in part {part.number}."
-                    " Set overwrite: true to replace it"
-                )
-
-        parts = job.layout.parts or [Part(1, 0, 0)]
-        self._means.each(parts, compare)
-        checksum = composite_sha256([checksums[part.number] for part in parts])
-        proof = Proof("read twice", "read back", len(parts))
-        self._record(job, copy, proof, checksum, job.layout.part_size)
-
-    def _discard(self, job: Job, copy: Seen, problem: str) -> MismatchError:
-        """Delete exactly the object that this run has made, and return the error to raise."""
-        key = job.entry.key
-        url = self.destination.bucket.url(key)
-        self.destination.halt.clear()
-        try:
-            now = look(self.destination, key)
-            if not job.surely_ours:
-                told = "It may be somebody else's, so it was not deleted: do not use it"
-            elif now is None or (now.etag, now.version_id) != (copy.etag, copy.version_id):
-                told = "It is not there any more, so nothing was deleted"
-            else:
-                version = {"VersionId": copy.version_id} if copy.version_id else {}
-                self.destination.call("delete", "delete_object", key, **version)
-                told = "It was deleted again"
-        except AmiStoreError as error:
-            told = f"It could not be deleted ({error_text(error)}): do not use it, delete it"
-        job.entry.changed = True
-        return MismatchError(
-            message=f"destination {url} is not what was sent: {problem}. {told}. Running the same"
-            " task again copies it anew"
-        )
-
-    # Finish
-
-    def _done(self, job: Job, copy: Seen, proof: Proof, checksum: str | None) -> None:
-        self._record(job, copy, proof, checksum, job.layout.part_size)
-        job.entry.state = State.COPIED
-
-    def _record(
-        self, job: Job, copy: Seen, proof: Proof, checksum: str | None, part_size: int | None
-    ) -> None:
-        """Write the proof, as the very last thing."""
-        entry = job.entry
-        record = _copy_record.make(
-            self.source.bucket.name,
-            job.source,
-            copy,
-            checksum,
-            part_size,
-            proof,
-            self.clock.date().isoformat(),
-        )
-        if job.manifest is not None:
-            entry.manifest_key = manifest_key(entry.key)
-            content = self._manifest(job, copy, record).dump()
-            self._write(job, entry.manifest_key, content)
-        else:
-            content = _copy_record.lone_record(record, self.destination.bucket.name, copy)
-            self._write(job, copy_record_key(entry.key), content)
-            if job.removes_manifest:
-                self.destination.call("delete", "delete_object", manifest_key(entry.key))
-        entry.checksum, entry.proof, entry.changed = checksum, proof.as_dict(), True
-
-    def _write(self, job: Job, key: str, content: bytes) -> None:
-        with self.destination.explaining("write", key):
-            self.destination.bucket.write(
-                key, content, ChecksumSHA256=sha256_of(content), **self.options.encryption
-            )
-        job.entry.changed = True
 
     def _settle(self, job: Job, error: AmiStoreError) -> None:
         """Find out whether another run has copied the same object meanwhile.
@@ -998,16 +616,16 @@ class Copier:
         )
         see_source_again(self.source, job)
         result = answer.get("CopyObjectResult") or {}
-        copy = self._look_at_copy(job, result)
+        copy = self._copy_prover.look_at_copy(job, result)
         equal = are_equal(job.source, copy)
         if not equal and surely_differ(job.source, copy):
-            raise self._discard(job, copy, f"its ETag is {copy.etag} instead of {job.source.etag}")
+            raise self._copy_prover.discard(
+                job, copy, f"its ETag is {copy.etag} instead of {job.source.etag}"
+            )
         proof = Proof("etag", "etag") if equal else Proof("s3", "s3")
-        self._done(job, copy, proof, result.get("ChecksumSHA256") or copy.sha256)
-
-
-def _same_image(one: Manifest, other: Manifest) -> bool:
-    return one.document.get("image") == other.document.get("image")
+        self._copy_prover.record_copied(
+            job, copy, proof, result.get("ChecksumSHA256") or copy.sha256
+        )
 
 
 def _may_be_there(error: AmiStoreError) -> bool:
@@ -1017,7 +635,3 @@ def _may_be_there(error: AmiStoreError) -> bool:
 
 def _refused(error: CopyError) -> bool:
     return error.code in REFUSED_CODES
-
-
-def _own_tag_keys(manifest: Manifest | None) -> t.Iterable[str]:
-    return manifest.object_tag_keys if manifest else ()
