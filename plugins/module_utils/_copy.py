@@ -2,191 +2,87 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copy stored images: what is observed, what is decided about it, what is done, and its proof."""
+"""Copy stored images: what is observed, what is decided about it, and what is done.
+
+Whether S3 can copy an object itself, and how it does, is in _copy_by_s3; _copy_small and
+_copy_multipart stream. How source and copy are known to be equal is in _copy_prove_source and
+_copy_prove_copy, and what is recorded of it in _copy_beside.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import typing as t
-import urllib.parse
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
-    boto3_tag_list_to_ansible_dict,
-)
-
-from ansible_collections.amistore.aws.plugins.module_utils import (
-    _copy_record,
-    _copy_uploads,
-)
+from ansible_collections.amistore.aws.plugins.module_utils import _copy_record
 from ansible_collections.amistore.aws.plugins.module_utils._aws import (
     AmiStoreError,
     InputError,
-    error_code,
     error_text,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content, Memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_beside import Beside
+from ansible_collections.amistore.aws.plugins.module_utils._copy_by_s3 import ByS3, choose_method
 from ansible_collections.amistore.aws.plugins.module_utils._copy_decide import (
     Action,
     Decision,
-    Observed,
     decide,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import proof_of_equals
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     SERVER_SIDE,
-    STREAMING,
     CopyEntry,
-    CopyOptions,
     State,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import (
-    COPY_OF,
-    Seen,
-    digest_of,
-    look,
-    look_closely,
-    metadata_of_copy,
-    source_identity,
-)
-from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
-    DEFAULT_PART,
-    LARGEST_COPY_OBJECT,
-    MIB,
-    SMALLEST_PART,
-    Layout,
-    Part,
-    lay_out,
-)
-from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
-    Proof,
-    SentPart,
-    composite_sha256,
-    etag_of,
-    is_multipart,
-    md5_of,
-    md5s_of,
-    parts_in_etag,
-    same_checksum,
-    sha256_of,
-)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
+from ansible_collections.amistore.aws.plugins.module_utils._copy_multipart import Multipart
+from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
+from ansible_collections.amistore.aws.plugins.module_utils._copy_observe import Observer
+from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import plan
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_copy import CopyProver
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_source import SourceProver
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
-    GOES_ON,
     CopyError,
-    DamagedError,
-    Side,
+    MismatchError,
     SourceChangedError,
     StoppedError,
     TakenError,
     UploadGoneError,
     thaw_advice,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
-from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import (
-    Pace,
-    ServerSide,
-    Streaming,
-    fetch,
-    for_each,
-    plain_etag,
-    refuse_other,
-)
-from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
-from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
-    MAX_OBJECT_TAGS,
-    copy_record_key,
-    manifest_key,
-)
-from ansible_collections.amistore.aws.plugins.module_utils._manifest import Manifest
-from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
+from ansible_collections.amistore.aws.plugins.module_utils._copy_small import Small
+from ansible_collections.amistore.aws.plugins.module_utils._copy_tags import Tags
+from ansible_collections.amistore.aws.plugins.module_utils._inputs import manifest_key
 
-# Servers that keep no tags answer so.
-NO_TAGS_CODES = frozenset({"MethodNotAllowed", "NoSuchTagSet", "NotImplemented", "501"})
-# S3 names its own faults; a bare status is that of a server which does not know the request.
-NOT_S3S_FAULT = "500"
-TRIES_FOR_TAGS = 3
 # Another run that completed the same object writes its proof a moment later.
 LOOKS_FOR_PROOF = 5
 PAUSE_FOR_PROOF = 2.0
 
 
-# S3 does not let these credentials copy from there, or does not copy at all.
-REFUSED_CODES = frozenset(
-    {"403", "501", "AccessDenied", "Forbidden", "InvalidRequest", "NotImplemented"}
-)
-
-
-class MismatchError(CopyError):
-    """What was read or written is not what it should be; going on cannot cure it."""
-
-
-@dataclass
-class Job:
-    """One object on its way, with everything that was observed about it."""
-
-    entry: CopyEntry
-    source: Seen
-    layout: Layout
-    settings: dict[str, t.Any]
-    tags: dict[str, str]
-    manifest: Manifest | None
-    present: Seen | None = None
-    """What is under the key at the destination."""
-    present_manifest: Manifest | None = None
-    record: _copy_record.Record | None = None
-    unfinished: _copy_uploads.Unfinished = field(default_factory=_copy_uploads.Unfinished)
-    surely_ours: bool = True
-    """What lies at the destination now is what this run has made."""
-    removes_manifest: bool = False
-    """The manifest at the destination is that of the object that is replaced."""
-    protected: bool = True
-    """Whether TLS protects what is read of the source."""
-
-    @property
-    def digest(self) -> str:
-        """What an unfinished upload's mark tells."""
-        return digest_of(
-            {
-                "source": self.entry.identity,
-                "part_size": self.layout.part_size,
-                "settings": self.settings,
-                "protected": self.protected,
-            }
-        )
-
-    @property
-    def is_trusted_to_s3(self) -> bool:
-        """S3 copies it, and no part can be one that an earlier run has streamed unprotected."""
-        unsure = self.entry.parts_reused and not self.protected
-        return self.entry.method == SERVER_SIDE and not unsure
-
-
 class Copier:
     """Copies objects one after another, the parts of one side by side."""
 
-    def __init__(self, source: Side, destination: Side, options: CopyOptions, clock: Clock) -> None:
-        self.source = source
-        self.destination = destination
-        self.options = options
-        self.clock = clock
-        self.warnings: list[str] = []
-        self.memory = Memory(options.memory)
-        self._pace = Pace(options.concurrency, clock)
-        self._looked_at: dict[str, list[t.Callable[[], t.Any]]] = {}
-        """What was found at both sides, by the key at the destination, until it is copied."""
-        for side in (source, destination):
-            side.on_throttled = self._pace.slow_down
+    def __init__(self, means: Means) -> None:
+        self.means = means
+        self._tags = Tags(means)
+        self._beside = Beside(means)
+        self.observer = Observer(means, self._tags, self._beside)
+        source_prover = SourceProver(means)
+        self._copy_prover = CopyProver(means, self._beside)
+        self._small = Small(means, source_prover, self._copy_prover)
+        self._multipart = Multipart(means, source_prover, self._copy_prover)
+        self._by_s3 = ByS3(means, self._copy_prover, self._multipart)
 
     def copy(self, entry: CopyEntry) -> None:
         """Copy one object, unless it is there; a failure is told by the entry.
 
         :raises StoppedError: when no other object can be copied either.
         """
-        began = self.clock.now()
-        self.source.halt = self.destination.halt = threading.Event()
+        means = self.means
+        began = means.clock.now()
+        means.source.halt = means.destination.halt = threading.Event()
         try:
-            self._check_time()
+            means.check_time()
             self._handle(entry)
         except StoppedError as error:
             entry.fail(error_text(error))
@@ -194,293 +90,81 @@ class Copier:
         except AmiStoreError as error:
             entry.fail(error_text(error))
         finally:
-            entry.seconds = round(self.clock.now() - began, 3)
+            entry.seconds = round(means.clock.now() - began, 3)
             entry.changed |= bool(entry.counts.parts_sent)
-
-    def _check_time(self) -> None:
-        if self.clock.now() >= self.destination.deadline:
-            raise StoppedError(
-                message=f"wait_timeout ({self.options.wait_timeout} s) has passed. {GOES_ON}"
-            )
-
-    # Observe
 
     def _handle(self, entry: CopyEntry) -> None:
         self._refuse_itself(entry)
-        if entry.key not in self._looked_at:
-            self.look_ahead(entry)
-        seen, there, manifest, present_manifest, tags = self._looked_at.pop(entry.key)
-        source = seen()
-        if source is None:
-            raise CopyError(
-                message=f"source {self.source.bucket.url(entry.source_key)} does not exist. Check"
-                " the key; if it was deleted from a versioned bucket, remove its delete marker"
-            )
-        entry.size = source.size
-        entry.identity = source_identity(self.source.bucket.name, source)
-        if source.unreadable_metadata:
-            self.warnings.append(
-                f"{entry.source_key}: some of its metadata cannot be read over HTTP and stays"
-                " behind."
-            )
-        wanted = self._wanted_tags(entry, tags() or {})
-        job = Job(
-            entry,
-            source,
-            Layout(source.size, DEFAULT_PART),
-            self._settings(source, wanted),
-            wanted,
-            manifest(),
-            there(),
-            present_manifest(),
-            protected=self.source.encrypted_in_transit,
-        )
-        self._warn_of_manifest(job)
-        self._read_record(job)
-        decision = self._decide(job)
-        if decision.action in (Action.COPY, Action.VERIFY):
-            self._plan(job)
-            decision = self._decide(job)
-        if decision.action in (Action.COPY, Action.RESUME):
-            self._see_to_manifest(job)
-        elif _is_beside_anothers(job):
-            self._doubt_manifest(job)
-        self._act(job, decision)
+        job = self.observer.observe(entry)
+        action = self._decide(job)
+        if action in (Action.COPY, Action.VERIFY):
+            plan(self.means, job)
+            action = self._decide(job)
+        if action in (Action.COPY, Action.RESUME):
+            self._beside.see_to_manifest(job)
+        else:
+            self._beside.doubt_manifest(job)
+        self._act(job, action)
 
-    def look_ahead(self, entry: CopyEntry) -> None:
-        """Look at both sides of one object already; `copy` tells what went wrong."""
-        read_manifest = _copy_record.read_manifest
-        self._looked_at[entry.key] = together(
-            lambda: look(self.source, entry.source_key),
-            lambda: look(self.destination, entry.key),
-            lambda: read_manifest(self.source, entry.source_key),
-            lambda: self._manifest_there(entry),
-            lambda: self._tags_of(self.source, entry.source_key),
-        )
-
-    def _warn_of_manifest(self, job: Job) -> None:
-        if job.manifest and _copy_record.describes_another(job.manifest, job.source.etag):
-            self.warnings.append(
-                f"{job.source.key}: the manifest describes an object with ETag"
-                f" {job.manifest.etag}, the stored image has {job.source.etag}. A restore gives it"
-                " the name that the manifest tells."
-            )
-
-    def _see_to_manifest(self, job: Job) -> None:
-        """Let no copy come to lie beside the manifest of another image.
-
-        :raises CopyError: there is one, and it may not be replaced.
-        """
-        there, key = job.present_manifest, manifest_key(job.entry.key)
-        if there is None:
-            return
-        record, bucket = _copy_record.record_in(there), self.source.bucket.name
-        if job.manifest is None and record and _copy_record.is_of(record, bucket, job.source):
-            start_time = there.task_start_time
-            job.manifest = there.completed(job.source.etag, job.source.size, start_time)
-        elif self.options.overwrite:
-            job.removes_manifest = job.manifest is None
-        elif job.manifest is None or not (record or _same_image(job.manifest, there)):
-            raise CopyError(
-                message=f"destination {self.destination.bucket.url(key)} is the manifest of another"
-                " stored image, and a restore would take it for that of the copy. Look at it; move"
-                " it away, or set overwrite: true to have it replaced or removed"
-            )
-
-    def _doubt_manifest(self, job: Job) -> None:
-        """See to the manifest of another object beside a copy that stays."""
-        if self.options.overwrite:
-            self._see_to_manifest(job)
-            return
-        self.warnings.append(
-            f"{job.entry.key}: the manifest beside it describes another object. A restore gives it"
-            " the name that the manifest tells; set overwrite: true to have it removed."
-        )
-
-    def _refuse_itself(self, entry: CopyEntry) -> None:
-        if self._is_one_bucket and entry.source_key == entry.key:
-            raise CopyError(
-                message=f"source and destination are the same object,"
-                f" {self.source.bucket.url(entry.key)}: give another bucket or prefix"
-            )
+    # Refuse
 
     def check_prefixes(self) -> None:
         """Refuse to copy everything to where the next run would find the copies as well.
 
         :raises InputError: names the option to change.
         """
-        start, prefix = f"{self.options.source_prefix}/".lstrip("/"), self.options.prefix
-        if prefix is not None and self._is_one_bucket and f"{prefix}/".startswith(start):
+        options = self.means.options
+        start, prefix = f"{options.source_prefix}/".lstrip("/"), options.prefix
+        if prefix is not None and self.means.is_one_bucket and f"{prefix}/".startswith(start):
             raise InputError(
-                f"prefix {prefix!r} lies under source_prefix {self.options.source_prefix!r} of the"
+                f"prefix {prefix!r} lies under source_prefix {options.source_prefix!r} of the"
                 " same bucket, so the next run with all would copy the copies: give another prefix"
                 " or bucket."
             )
 
-    @property
-    def _is_one_bucket(self) -> bool:
-        source, destination = (
-            (side.bucket.name, side.custom_endpoint, side.client.meta.partition)
-            for side in (self.source, self.destination)
-        )
-        return source == destination
-
-    def _wanted_tags(self, entry: CopyEntry, tags: t.Mapping[str, str]) -> dict[str, str]:
-        own = {key: value for key, value in tags.items() if not key.lower().startswith("aws:")}
-        wanted = {**own, **(self.options.tags or {})}
-        if len(wanted) > MAX_OBJECT_TAGS:
+    def _refuse_itself(self, entry: CopyEntry) -> None:
+        if self.means.is_one_bucket and entry.source_key == entry.key:
             raise CopyError(
-                message=f"source {self.source.bucket.url(entry.source_key)} has {len(own)} tags,"
-                f" with those of the task {len(wanted)}; an S3 object takes {MAX_OBJECT_TAGS}. Give"
-                " fewer in tags"
-            )
-        return wanted
-
-    def _tags_of(self, side: Side, key: str) -> dict[str, str] | None:
-        """Return an object's tags, None where the server knows none."""
-        unclear = 0
-
-        def read() -> dict[str, str] | None:
-            nonlocal unclear
-            try:
-                answer = side.send("read the tags of", "get_object_tagging", key)
-            except AmiStoreError as error:
-                unclear += error_code(error) == NOT_S3S_FAULT
-                if error_code(error) not in NO_TAGS_CODES and unclear < TRIES_FOR_TAGS:
-                    raise
-                return None
-            return dict(boto3_tag_list_to_ansible_dict(answer.get("TagSet") or []))
-
-        tags = side.retry("read the tags of", key, read)
-        if unclear >= TRIES_FOR_TAGS:
-            self.warnings.append(
-                f"{side.name} {side.bucket.url(key)}: the server fails to tell tags and is taken"
-                " for one that has none. A later run brings along what is missing."
-            )
-        return tags
-
-    def _settings(self, source: Seen, tags: t.Mapping[str, str]) -> dict[str, t.Any]:
-        """Return what the new object is made with, besides its content."""
-        settings: dict[str, t.Any] = {
-            **source.headers,
-            "Metadata": metadata_of_copy(self.source.bucket.name, source),
-            **self._encryption(),
-        }
-        if tags:
-            settings["Tagging"] = urllib.parse.urlencode(sorted(tags.items()))
-        if self.options.storage_class:
-            settings["StorageClass"] = self.options.storage_class
-        return settings
-
-    def _encryption(self) -> dict[str, str]:
-        if not self.options.kms_key_id:
-            return {}
-        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.options.kms_key_id}
-
-    def _look_at_destination(self, job: Job) -> None:
-        job.present = look(self.destination, job.entry.key)
-        job.present_manifest = self._manifest_there(job.entry)
-        self._read_record(job)
-
-    def _manifest_there(self, entry: CopyEntry) -> Manifest | None:
-        try:
-            return _copy_record.read_manifest(self.destination, entry.key)
-        except AmiStoreError as error:
-            if not self.options.overwrite or isinstance(error, StoppedError):
-                raise
-            self.warnings.append(f"{entry.key}: {error_text(error)}. It is overwritten.")
-            return None
-
-    def _read_record(self, job: Job) -> None:
-        job.record = None
-        if job.present is not None:
-            job.record = _copy_record.read_record(
-                self.destination, job.present, job.present_manifest
+                message="source and destination are the same object,"
+                f" {self.means.source.bucket.url(entry.key)}: give another bucket or prefix"
             )
 
-    def _decide(self, job: Job) -> Decision:
-        decision = decide(self._observed(job))
+    # Decide
+
+    def _decide(self, job: Job) -> Action:
+        decision = decide(self.observer.facts(job))
         if decision.action is not Action.FAIL:
-            return decision
+            return decision.action
         raise CopyError(message=self._why_not(job, decision))
 
-    def _observed(self, job: Job) -> Observed:
-        source, present = job.source, job.present
-        return Observed(
-            source=True,
-            readable=source.stored.restorable is not False,
-            present=present is not None,
-            proved=_copy_record.fits(job.record, self.source.bucket.name, source, present),
-            equal=present is not None and are_equal(source, present),
-            made_of_source=present is not None
-            and present.metadata.get(COPY_OF) == job.entry.identity
-            and present.size == source.size,
-            overwrite=self.options.overwrite,
-            unfinished=job.unfinished.fitting is not None,
-        )
-
     def _why_not(self, job: Job, decision: Decision) -> str:
+        source = self.means.source
         if decision.reason == "archived":
-            advice = thaw_advice(self.source, job.source.key)
-            return f"source {self.source.bucket.url(job.source.key)} cannot be read. {advice}"
+            advice = thaw_advice(source, job.source.key)
+            return f"source {source.bucket.url(job.source.key)} cannot be read. {advice}"
         there = job.present
         size = f"{there.size} bytes, ETag {there.etag}" if there else ""
         return (
-            f"destination {self.destination.bucket.url(job.entry.key)} is taken by another object"
-            f" ({size}; the source has {job.source.size} bytes, ETag {job.source.etag}), and"
+            f"destination {self.means.destination.bucket.url(job.entry.key)} is taken by another"
+            f" object ({size}; the source has {job.source.size} bytes, ETag {job.source.etag}), and"
             " nothing proves it to be a copy of the source as it is now. Look at it; set"
             " overwrite: true to replace it"
         )
 
-    def _plan(self, job: Job) -> None:
-        """Find out how the object is to be cut and what is there of it already."""
-        key, size = job.entry.key, job.source.size
-        closely, begun = together(
-            lambda: look_closely(self.source, job.source),
-            lambda: _copy_uploads.begun(self.destination, key) if size > SMALLEST_PART else [],
-        )
-        job.source = closely()
-        job.layout = lay_out(size, job.source.part_size, self.options.part_size)
-        if job.layout.count > 1:
-            job.unfinished = _copy_uploads.sort_out(
-                self.destination, key, begun(), job.digest, job.layout
-            )
-
-    def _source_changed(self, job: Job) -> SourceChangedError:
-        return SourceChangedError(
-            message=f"source {self.source.bucket.url(job.source.key)} was overwritten or deleted"
-            " during the copy, so the copy is given up. Running the same task again copies what is"
-            " there then"
-        )
-
     # Act
 
-    def _act(self, job: Job, decision: Decision) -> None:
+    def _act(self, job: Job, action: Action) -> None:
         entry = job.entry
-        copies = decision.action in (Action.COPY, Action.RESUME)
+        copies = action in (Action.COPY, Action.RESUME)
         entry.parts = max(1, job.layout.count) if copies else 0
         if copies and job.unfinished.fitting:
             entry.parts_reused = len(job.unfinished.fitting.parts)
-        if self.options.check_mode:
-            self._foresee(job, decision.action)
+        if self.means.options.check_mode:
+            self._foresee(job, action)
         elif copies:
             self._make(job)
         else:
-            self._keep_or_replace(job, decision.action)
-
-    def _make(self, job: Job) -> None:
-        self._abort_leftovers(job)
-        self._copy(job)
-
-    def _keep_or_replace(self, job: Job, action: Action) -> None:
-        try:
-            self._keep(job, action)
-        except MismatchError:
-            if not self.options.overwrite:
-                raise
-            self.destination.halt.clear()
-            job.entry.parts = max(1, job.layout.count)
-            self._make(job)
+            self._keep_or_replace(job, action)
 
     def _foresee(self, job: Job, action: Action) -> None:
         """Tell what a run would do."""
@@ -489,634 +173,60 @@ class Copier:
             entry.manifest_key = manifest_key(entry.key)
         if action in (Action.COPY, Action.RESUME):
             entry.changed = True
-            entry.method, entry.method_reason = self._method(job)
+            entry.method, entry.method_reason = choose_method(self.means, job)
             entry.tags_after = dict(job.tags)
             return
         entry.state = State.PRESENT
-        entry.changed = action is not Action.KEEP or self._stale_manifest(job) is not None
+        entry.changed = action is not Action.KEEP or self._beside.stale_manifest(job) is not None
         entry.changed |= job.removes_manifest
         if job.record and action is Action.KEEP:
             entry.checksum, entry.proof = job.record.checksum, dict(job.record.proof)
-        entry.changed |= self._reconcile_tags(job)
+        entry.changed |= self._tags.reconcile(job)
+
+    def _keep_or_replace(self, job: Job, action: Action) -> None:
+        try:
+            self._keep(job, action)
+        except MismatchError:
+            if not self.means.options.overwrite:
+                raise
+            self.means.destination.halt.clear()
+            job.entry.parts = max(1, job.layout.count)
+            self._make(job)
 
     def _keep(self, job: Job, action: Action) -> None:
         """Leave the object as it is; write what is missing beside it."""
         entry = job.entry
         if action is Action.RECORD:
-            copy = t.cast(Seen, job.present)
-            self._record(job, copy, proof_of_equals(job.source, copy), job.source.sha256, None)
+            present = t.cast(Seen, job.present)
+            proof = proof_of_equals(job.source, present)
+            self._beside.write_record(job, present, proof, job.source.sha256, None)
         elif action is Action.VERIFY:
-            self._verify(job)
+            self._copy_prover.verify(job)
         else:
             record = t.cast(_copy_record.Record, job.record)
             entry.checksum, entry.proof = record.checksum, dict(record.proof)
-            if (stale := self._stale_manifest(job)) is not None:
-                self._write(job, manifest_key(entry.key), stale)
-            self._remove_manifest(job)
+            self._beside.write_stale_manifest(job)
+            self._beside.remove_manifest(job)
         entry.state = State.PRESENT
-        entry.changed |= self._reconcile_tags(job)
+        entry.changed |= self._tags.reconcile(job)
 
-    def _stale_manifest(self, job: Job) -> bytes | None:
-        """Return the manifest as it should be, None where it is so or there is none."""
-        if job.manifest is None or job.record is None:
-            return None
-        wanted = self._manifest(job, t.cast(Seen, job.present), job.record)
-        job.entry.manifest_key = manifest_key(job.entry.key)
-        section = _copy_record.SECTION
-        if job.present_manifest is None:
-            return wanted.dump()
-        present = dict(job.present_manifest.document)
-        same = {**wanted.document, section: None} == {**present, section: None}
-        return None if same and section in present else wanted.dump()
-
-    def _manifest(self, job: Job, copy: Seen, record: _copy_record.Record) -> Manifest:
-        return _copy_record.manifest_of_copy(
-            t.cast(Manifest, job.manifest),
-            record,
-            self.destination.bucket.name,
-            copy,
-            # Those that an earlier run has given stay ours when this one gives none.
-            {*(self.options.tags or ()), *_own_tag_keys(job.present_manifest)},
-        )
-
-    def _reconcile_tags(self, job: Job) -> bool:
-        """Add the tags that a kept object lacks; what else is on it stays."""
+    def _make(self, job: Job) -> None:
+        """Copy the object, unless another run comes first."""
         entry = job.entry
-        tags = self._tags_of(self.destination, entry.key) if job.tags else None
-        if tags is None:
-            return False
-        entry.tags_before, entry.tags_after = tags, {**tags, **job.tags}
-        if entry.tags_after == entry.tags_before:
-            return False
-        if not self.options.check_mode:
-            with self.destination.explaining("write the tags of", entry.key):
-                self.destination.bucket.set_tags(entry.key, entry.tags_after)
-        return True
-
-    def _abort_leftovers(self, job: Job) -> None:
-        """Abort unfinished uploads of ours for this key that nobody will go on with."""
-        oldest = self.clock.date() - timedelta(days=self.options.abort_unfinished_after)
-        for upload in job.unfinished.others:
-            if upload.initiated and upload.initiated <= oldest:
-                _copy_uploads.abort(self.destination, job.entry.key, upload)
-                job.entry.changed = True
-
-    def _method(self, job: Job) -> tuple[str, str]:
-        """Return how the object is copied, and why so."""
-        if self.options.method == STREAMING:
-            return self._stream_since("asked for")
-        obstacle = self._why_not_server_side(job)
-        if not obstacle:
-            return SERVER_SIDE, "the destination's credentials can read the source"
-        if self.options.method == SERVER_SIDE:
-            raise CopyError(
-                message=f"source {self.source.bucket.url(job.source.key)} cannot be copied by S3"
-                f" itself: {obstacle}. Set method: auto or streaming"
-            )
-        return self._stream_since(obstacle)
-
-    def _stream_since(self, reason: str) -> tuple[str, str]:
-        """Return that the bytes go through this machine.
-
-        :raises CopyError: the parts that are asked for would not fit into its memory.
-        """
-        part_size, memory = self.options.part_size or 0, self.options.memory
-        if part_size > memory:
-            raise CopyError(
-                message=f"part_size {part_size // MIB} is above memory {memory // MIB}, which has"
-                f" to hold each part that streams ({reason}). Give more memory or a smaller"
-                " part_size"
-            )
-        return STREAMING, reason
-
-    def _why_not_server_side(self, job: Job) -> str:
-        source, destination = self.source, self.destination
-        if source.client.meta.partition != destination.client.meta.partition:
-            return "the two sides are in different partitions"
-        if source.custom_endpoint != destination.custom_endpoint:
-            return "the two sides are behind different endpoints"
-        through = replace(source, client=destination.client)
-        try:
-            seen = look(through, job.source.key)
-        except AmiStoreError as error:
-            return f"the destination's credentials cannot read the source ({error_text(error)})"
-        if seen is None or (seen.etag, seen.size) != (job.source.etag, job.source.size):
-            return "the destination's credentials do not see the same object at the source"
-        return ""
-
-    def _copy(self, job: Job) -> None:
-        entry = job.entry
-        entry.method, entry.method_reason = self._method(job)
+        self._multipart.abort_leftovers(job)
+        entry.method, entry.method_reason = choose_method(self.means, job)
         entry.tags_after = dict(job.tags)
         try:
-            if entry.method == SERVER_SIDE and self._copy_server_side(job):
+            if entry.method == SERVER_SIDE and self._by_s3.copy(job):
                 return
             if job.layout.count <= 1:
-                self._copy_small(job)
+                self._small.copy(job)
             else:
-                self._copy_in_parts(job)
-        except (UploadGoneError, CopyError) as error:
-            if not _may_be_there(error):
-                raise
-            self._settle(job, error)
+                self._multipart.copy(job)
+        except (TakenError, UploadGoneError) as error:
+            self._settle_beside(job, error)
 
-    # In one piece
-
-    def _copy_small(self, job: Job) -> None:
-        """Copy an object of at most one part with one request."""
-        entry, key = job.entry, job.entry.key
-        part = Part(1, 0, job.source.size)
-        content, how = self._read_small(job, part)
-        checksum = sha256_of(content)
-        condition = self._only_if_missing(job, "PutObject")
-
-        def put() -> t.Any:
-            entry.counts.add(sent=part.size)
-            return self.destination.send(
-                "write",
-                "put_object",
-                key,
-                Body=content,
-                ChecksumSHA256=checksum,
-                **job.settings,
-                **condition,
-            )
-
-        answer = self.destination.retry("write", key, put)
-        entry.counts.add(parts=1)
-        copy = self._look_at_copy(job, answer)
-        read_back = ""
-        with contextlib.suppress(DamagedError):
-            refuse_other(self.destination, key, answer, checksum, md5_of(content))
-            read_back = self._sum_up_copy(job, copy, part)
-        if read_back != checksum:
-            raise self._discard(job, copy, "what was read back differs from what was sent")
-        self._done(job, copy, Proof(how, "read back", 1), checksum)
-
-    def _read_small(self, job: Job, part: Part) -> tuple[bytes, str]:
-        """Return the whole content, and how it is known to be the source's."""
-        key = job.source.key
-
-        def read() -> tuple[bytes, str]:
-            content = fetch(self.source, job.source, part, Content())
-            job.entry.counts.add(read=len(content))
-            whole = b"".join(iter(content.read, b""))
-            return whole, self._evidence_of_small(job, whole)
-
-        content, how = self.source.retry("read", key, read)
-        if how:
-            return content, how
-        if self._streaming(job).sum_up(part) != sha256_of(content):
-            raise self._unreliable_source(job)
-        return content, "read twice"
-
-    def _evidence_of_small(self, job: Job, content: bytes) -> str:
-        source = job.source
-        if source.has_own_md5 and (source.part_size or not source.size):
-            sums = md5s_of(content, source.part_size or 1) or (md5_of(b""),)
-            if etag_of(sums, is_multipart(source.etag)) != source.etag:
-                raise self._damaged_source(job)
-            return "etag"
-        if source.sha256 and "-" not in source.sha256:
-            if sha256_of(content) != source.sha256:
-                raise self._damaged_source(job)
-            return "sha256"
-        return "tls" if self.source.encrypted_in_transit else ""
-
-    def _damaged_source(self, job: Job) -> DamagedError:
-        return DamagedError(
-            message=f"source {self.source.bucket.url(job.source.key)}: what was read does not have"
-            " the checksum that S3 gives for it: it was damaged on the way, or S3 holds it so."
-            " Running the same task again reads it anew; use https where it is not used"
-        )
-
-    def _unreliable_source(self, job: Job) -> MismatchError:
-        return MismatchError(
-            message=f"source {self.source.bucket.url(job.source.key)}: reading it twice gave"
-            " different bytes. They are damaged on the way: use https. Running the same task again"
-            " reads it anew"
-        )
-
-    # In parts
-
-    def _streaming(self, job: Job) -> Streaming:
-        self._pace.begin()
-        return Streaming(
-            self.source,
-            self.destination,
-            job.source,
-            job.entry.key,
-            job.entry.counts,
-            self.memory,
-            foresee=self._pace.foresee,
-        )
-
-    def _copy_in_parts(self, job: Job) -> None:
-        stream = self._streaming(job)
-        with contextlib.closing(stream.ahead):
-            if job.unfinished.fitting is None:
-                most = min(2 * self._pace.limit, self.options.concurrency)
-                stream.read_ahead(job.layout.parts, most)
-            upload = self._upload(job)
-            stream = replace(stream, md5_step=self._md5_step(job, upload))
-            self._send_parts(job, upload, stream.send)
-
-    def _upload(self, job: Job) -> Upload:
-        """Return the upload to go on with, a new one where there is none."""
-        upload = job.unfinished.fitting
-        if upload is not None:
-            return self._mark(job, upload)
-        job.entry.changed = True
-        key = job.entry.key
-        upload = _copy_uploads.begin(self.destination, key, job.settings)
-        self._mark(job, upload)
-        if upload.marked and not _copy_uploads.lists_checksums(self.destination, key, upload):
-            useless = upload
-            begun, aborted = together(
-                lambda: _copy_uploads.begin_like(self.destination, key, job.settings, useless),
-                lambda: _copy_uploads.abort(self.destination, key, useless),
-            )
-            upload = begun()
-            aborted()
-            self._mark(job, upload)
-        return upload
-
-    def _mark(self, job: Job, upload: Upload) -> Upload:
-        try:
-            _copy_uploads.put_mark(self.destination, job.entry.key, upload, job.digest)
-        except UploadGoneError:
-            raise
-        except AmiStoreError as error:
-            raise self._interrupted(job, upload, upload.parts, error) from error
-        return upload
-
-    def _md5_step(self, job: Job, upload: Upload) -> int:
-        """Return the size of the stretches whose MD5 sums are needed, 0 for none.
-
-        Where the parts are the source's own and the ETags are MD5 sums, the destination makes them.
-        """
-        layout = job.layout
-        if job.source.has_own_md5 and layout.follows_source:
-            needed = upload.uses_kms or not layout.equals_source
-            return t.cast(int, layout.source_part_size) if needed else 0
-        return 0
-
-    def _send_parts(
-        self, job: Job, upload: Upload, send: t.Callable[[Part, Upload], SentPart]
-    ) -> None:
-        """Send what is missing, prove it, make the object of it."""
-        entry = job.entry
-        earlier = frozenset(upload.parts)
-        entry.parts, entry.parts_reused = job.layout.count, len(earlier)
-        missing = [part for part in job.layout.parts if part.number not in earlier]
-        own: dict[int, SentPart] = {}
-
-        def work(part: Part) -> None:
-            own[part.number] = send(part, upload)
-
-        try:
-            self._each(job, missing, work)
-            upload.parts = {**upload.parts, **own}
-            how, by_etags = self._evidence_of_parts(job, upload)
-            for look_again in together(
-                lambda: self._see_source_again(job), lambda: self._see_destination_again(job)
-            ):
-                look_again()
-            answer = _copy_uploads.complete(
-                self.destination, entry.key, upload, create_only=job.present is None
-            )
-        except (SourceChangedError, MismatchError):
-            self._abort(job, upload)
-            raise
-        except UploadGoneError:
-            raise
-        except AmiStoreError as error:
-            if not _may_be_there(error):
-                raise self._interrupted(job, upload, {**upload.parts, **own}, error) from error
-            self._settle_beside(job, upload, error)
-            return
-        copy = self._look_at_copy(job, answer, read_back=not upload.marked)
-        self._prove(job, upload, copy, answer, how, by_etags)
-
-    def _each(self, job: Job, parts: t.Sequence[Part], work: t.Callable[[Part], None]) -> None:
-        for_each(
-            parts,
-            work,
-            self.options.concurrency,
-            self._pace,
-            self.destination.halt,
-            self._check_time,
-        )
-
-    def _interrupted(
-        self, job: Job, upload: Upload, parts: t.Mapping[int, SentPart], error: AmiStoreError
-    ) -> AmiStoreError:
-        """Return the error with what becomes of the unfinished upload."""
-        kind = StoppedError if isinstance(error, StoppedError) else CopyError
-        text, code = error_text(error).rstrip("."), getattr(error, "code", "")
-        # Without parts there is nothing to go on with, and no later run would take it up.
-        if upload.marked and self.options.keep_unfinished and parts:
-            return kind(
-                code=code,
-                message=f"{text}. {len(parts)} of {job.layout.count} parts are at the destination;"
-                " the unfinished upload stays for the next run",
-            )
-        told = self._abort(job, upload)
-        return kind(code=code, message=f"{text}. The unfinished upload was {told}")
-
-    def _abort(self, job: Job, upload: Upload) -> str:
-        self.destination.halt.clear()
-        try:
-            _copy_uploads.abort(self.destination, job.entry.key, upload)
-        except AmiStoreError as error:
-            return f"not aborted ({error_text(error)})"
-        return "aborted"
-
-    def _see_source_again(self, job: Job) -> None:
-        now = look(self.source, job.source.key)
-        if now is None or (now.etag, now.version_id, now.size) != (
-            job.source.etag,
-            job.source.version_id,
-            job.source.size,
-        ):
-            raise self._source_changed(job)
-
-    def _only_if_missing(self, job: Job, operation: str) -> dict[str, str]:
-        """Return the condition that makes S3 refuse to replace anything, after a look where there
-        is none.
-        """
-        condition = _copy_uploads.only_if_missing(self.destination, operation, job.present is None)
-        if not condition:
-            self._see_destination_again(job)
-        return condition
-
-    def _see_destination_again(self, job: Job) -> None:
-        """Refuse to replace what came since the first look.
-
-        S3 rules it out by itself only for a new key, and only where botocore and the server know
-        the condition.
-        """
-        now, before = look(self.destination, job.entry.key), job.present
-        if now is None or (
-            before and (before.etag, before.version_id) == (now.etag, now.version_id)
-        ):
-            return
-        raise TakenError(
-            f"destination {self.destination.bucket.url(job.entry.key)}: Something else was written"
-            " under this key during the copy, and was left as it is. Look at it; with overwrite:"
-            " true, running the same task again replaces it"
-        )
-
-    # Prove
-
-    def _evidence_of_parts(self, job: Job, upload: Upload) -> tuple[str, bool]:
-        """Return how what was sent is known to be what the source holds, and whether that comes
-        from the destination's own ETags, so that it covers what lies there too.
-        """
-        source, layout = job.source, job.layout
-        parts = [upload.parts[number] for number in sorted(upload.parts)]
-        if source.has_own_md5 and layout.follows_source:
-            own = all(part.md5s for part in parts)
-            told = layout.equals_source and all(parts_in_etag(part.etag) == 1 for part in parts)
-            if own or (told and not upload.uses_kms):
-                sums = [md5 for part in parts for md5 in _md5s(part)]
-                if etag_of(sums, is_multipart(source.etag)) != source.etag:
-                    raise self._wrong_sum(job)
-                return "etag", not own
-        ours = composite_sha256([part.sha256 for part in parts])
-        if source.sha256 and "-" in source.sha256 and layout.equals_source and ours:
-            if not same_checksum(ours, source.sha256):
-                raise self._wrong_sum(job)
-            return "sha256", False
-        if job.is_trusted_to_s3:
-            return "s3", False
-        if self.source.encrypted_in_transit:
-            return "tls", False
-        return self._read_source_again(job, upload), False
-
-    def _wrong_sum(self, job: Job) -> MismatchError:
-        return MismatchError(
-            message=f"source {self.source.bucket.url(job.source.key)}: what was copied does not"
-            " have the checksum that S3 gives for the source. Nothing was made of it. Running the"
-            " same task again copies everything anew; use https where it is not used"
-        )
-
-    def _read_source_again(self, job: Job, upload: Upload) -> str:
-        """Read the source once more, since nothing protects its bytes on the way.
-
-        Parts of an earlier run whose checksum the server does not tell are held against what lies
-        at the destination later on.
-        """
-        stream = self._streaming(job)
-
-        def compare(part: Part) -> None:
-            known = upload.parts[part.number]
-            checksum = stream.sum_up(part)
-            if known.sha256 is None:
-                upload.parts[part.number] = replace(known, sha256=checksum)
-                unsure.add(part.number)
-            elif checksum != known.sha256:
-                raise self._unreliable_source(job)
-
-        unsure: set[int] = set()
-        self._each(job, job.layout.parts, compare)
-        upload.unsure = frozenset(unsure)
-        return "read twice"
-
-    def _look_at_copy(
-        self, job: Job, answer: t.Mapping[str, t.Any], read_back: bool = False
-    ) -> Seen:
-        """Return the object that was just made.
-
-        :param read_back: every byte of it is read back, so that an ETag other than the answer's,
-        which some servers give, is no error.
-        """
-        entry = job.entry
-        copy = look(self.destination, entry.key)
-        etag, version = plain_etag(answer), answer.get("VersionId")
-        job.surely_ours = copy is not None and copy.etag == (etag or copy.etag)
-        if (
-            copy is None
-            or not (job.surely_ours or read_back)
-            or version not in (None, "null", copy.version_id)
-        ):
-            raise CopyError(
-                message=f"destination {self.destination.bucket.url(entry.key)} was deleted or"
-                " overwritten as soon as it was complete. Another copy of the same key may be"
-                f" under way. {GOES_ON}"
-            )
-        if copy.size != job.source.size:
-            raise self._discard(job, copy, f"it has {copy.size} bytes instead of {job.source.size}")
-        return copy
-
-    def _prove(
-        self,
-        job: Job,
-        upload: Upload,
-        copy: Seen,
-        answer: t.Mapping[str, t.Any],
-        how: str,
-        by_etags: bool,
-    ) -> None:
-        ours = composite_sha256([upload.parts[n].sha256 for n in sorted(upload.parts)])
-        told = answer.get("ChecksumSHA256") or copy.sha256
-        if ours and told and not same_checksum(ours, told):
-            raise self._discard(job, copy, f"its checksum is {told} instead of {ours}")
-        confirmed = bool(ours and told) or copy.etag == etag_of_upload(upload)
-        doubtful = self._doubtful(job, upload, confirmed, by_etags)
-        if doubtful:
-            self._read_back(job, upload, copy, doubtful)
-        if len(doubtful) == job.layout.count:
-            there = "read back"
-        elif job.entry.method == SERVER_SIDE and how == "etag":
-            there = "etag"
-        else:
-            there = "s3" if job.is_trusted_to_s3 else "checksums"
-        self._done(job, copy, Proof(how, there, len(doubtful)), ours or told)
-
-    def _doubtful(self, job: Job, upload: Upload, confirmed: bool, by_etags: bool) -> list[Part]:
-        """Return the parts that must be read back, since no word of the server can be trusted."""
-        if job.is_trusted_to_s3 or (by_etags and job.entry.method == SERVER_SIDE):
-            return []
-        if not (upload.checks and confirmed):
-            return job.layout.parts
-        if by_etags:
-            return []
-        return [
-            part
-            for part in job.layout.parts
-            if upload.parts[part.number].sha256 is None or part.number in upload.unsure
-        ]
-
-    def _read_back(self, job: Job, upload: Upload, copy: Seen, parts: list[Part]) -> None:
-        stream = self._streaming(job)
-
-        def compare(part: Part) -> None:
-            wanted = upload.parts[part.number].sha256 or stream.sum_up(part)
-            if self._sum_up_copy(job, copy, part) != wanted:
-                raise MismatchError(
-                    message=f"part {part.number} read back differs from what was sent"
-                )
-
-        try:
-            self._each(job, parts, compare)
-        except MismatchError as error:
-            raise self._discard(job, copy, error_text(error)) from error
-
-    def _sum_up_copy(self, job: Job, copy: Seen, part: Part) -> str:
-        """Return the checksum of a part of the copy, read back."""
-        what = f"read back part {part.number} of"
-        with self.memory.hold(part.size):
-            content = self.destination.retry(
-                what, copy.key, lambda: fetch(self.destination, copy, part, Content())
-            )
-        job.entry.counts.add(read=len(content))
-        return content.sha256
-
-    def _verify(self, job: Job) -> None:
-        """Read both objects, since an earlier run made the copy and did not come to prove it."""
-        stream, copy = self._streaming(job), t.cast(Seen, job.present)
-        checksums: dict[int, str] = {}
-
-        def compare(part: Part) -> None:
-            checksums[part.number] = stream.sum_up(part)
-            if self._sum_up_copy(job, copy, part) != checksums[part.number]:
-                raise MismatchError(
-                    message=f"destination {self.destination.bucket.url(copy.key)} was copied from"
-                    f" the source by an earlier run, and differs from it in part {part.number}."
-                    " Set overwrite: true to replace it"
-                )
-
-        parts = job.layout.parts or [Part(1, 0, 0)]
-        self._each(job, parts, compare)
-        checksum = composite_sha256([checksums[part.number] for part in parts])
-        proof = Proof("read twice", "read back", len(parts))
-        self._record(job, copy, proof, checksum, job.layout.part_size)
-
-    def _discard(self, job: Job, copy: Seen, problem: str) -> MismatchError:
-        """Delete exactly the object that this run has made, and return the error to raise."""
-        key = job.entry.key
-        url = self.destination.bucket.url(key)
-        self.destination.halt.clear()
-        try:
-            now = look(self.destination, key)
-            if not job.surely_ours:
-                told = "It may be somebody else's, so it was not deleted: do not use it"
-            elif now is None or (now.etag, now.version_id) != (copy.etag, copy.version_id):
-                told = "It is not there any more, so nothing was deleted"
-            else:
-                version = {"VersionId": copy.version_id} if copy.version_id else {}
-                self.destination.call("delete", "delete_object", key, **version)
-                told = "It was deleted again"
-        except AmiStoreError as error:
-            told = f"It could not be deleted ({error_text(error)}): do not use it, delete it"
-        job.entry.changed = True
-        return MismatchError(
-            message=f"destination {url} is not what was sent: {problem}. {told}. Running the same"
-            " task again copies it anew"
-        )
-
-    # Finish
-
-    def _done(self, job: Job, copy: Seen, proof: Proof, checksum: str | None) -> None:
-        self._record(job, copy, proof, checksum, job.layout.part_size)
-        job.entry.state = State.COPIED
-
-    def _record(
-        self, job: Job, copy: Seen, proof: Proof, checksum: str | None, part_size: int | None
-    ) -> None:
-        """Write the proof, as the very last thing."""
-        entry = job.entry
-        record = _copy_record.make(
-            self.source.bucket.name,
-            job.source,
-            copy,
-            checksum,
-            part_size,
-            proof,
-            self.clock.date().isoformat(),
-        )
-        if job.manifest is not None:
-            entry.manifest_key = manifest_key(entry.key)
-            content = self._manifest(job, copy, record).dump()
-            self._write(job, entry.manifest_key, content)
-        else:
-            content = _copy_record.lone_record(record, self.destination.bucket.name, copy)
-            self._write(job, copy_record_key(entry.key), content)
-            self._remove_manifest(job)
-        entry.checksum, entry.proof, entry.changed = checksum, proof.as_dict(), True
-
-    def _remove_manifest(self, job: Job) -> None:
-        if job.removes_manifest:
-            self.destination.call("delete", "delete_object", manifest_key(job.entry.key))
-            job.entry.changed = True
-
-    def _write(self, job: Job, key: str, content: bytes) -> None:
-        with self.destination.explaining("write", key):
-            self.destination.bucket.write(
-                key, content, ChecksumSHA256=sha256_of(content), **self._encryption()
-            )
-        job.entry.changed = True
-
-    def _settle(self, job: Job, error: AmiStoreError) -> None:
-        """Find out whether another run has copied the same object meanwhile.
-
-        :raises CopyError: it has not.
-        """
-        self.destination.halt.clear()
-        job.removes_manifest = False
-        for attempt in range(LOOKS_FOR_PROOF):
-            self._look_at_destination(job)
-            action = decide(self._observed(job)).action
-            if job.present is None or action in (Action.KEEP, Action.RECORD, Action.FAIL):
-                break
-            if attempt < LOOKS_FOR_PROOF - 1:
-                self.clock.sleep(PAUSE_FOR_PROOF)
-        if job.present is None or action not in (Action.KEEP, Action.RECORD, Action.VERIFY):
-            raise error
-        self._keep(job, action)
-
-    def _settle_beside(self, job: Job, upload: Upload, error: AmiStoreError) -> None:
+    def _settle_beside(self, job: Job, error: CopyError) -> None:
         """Settle with what is there now, and give up an upload that is of no use to anybody then.
 
         :raises CopyError: it is not a copy; what becomes of the upload is told.
@@ -1124,124 +234,29 @@ class Copier:
         try:
             self._settle(job, error)
         except SourceChangedError:
-            self._abort(job, upload)
+            self._multipart.give_up(job)
             raise
         except AmiStoreError as failure:
-            raise self._interrupted(job, upload, upload.parts, failure) from failure
-        self._abort(job, upload)
-
-    # By S3 itself
-
-    def _copy_server_side(self, job: Job) -> bool:
-        """Let S3 copy the object; False where it refuses to and streaming may do it."""
-        entry = job.entry
-        if not job.source.size:
-            entry.method, entry.method_reason = STREAMING, "an empty object has nothing to copy"
-            return False
-        server = ServerSide(self.source, self.destination, job.source, entry.key, entry.counts)
-        try:
-            if self._fits_one_request(job):
-                self._copy_whole(job, server)
-            else:
-                self._pace.begin()
-                self._send_parts(job, self._upload(job), server.send)
-        except CopyError as error:
-            if self.options.method == SERVER_SIDE or not _refused(error):
+            if job.upload is None:
                 raise
-            reason = f"S3 refused to copy it itself: {error_text(error)}"
-            entry.method, entry.method_reason = self._stream_since(reason)
-            self.destination.halt.clear()
-            self._plan(job)
-            return False
-        return True
+            parts = job.upload.parts
+            raise self._multipart.interrupted(job, job.upload, parts, failure) from failure
+        self._multipart.give_up(job)
 
-    def _fits_one_request(self, job: Job) -> bool:
-        """Parts are worth it only where they give an ETag that proves the copy."""
-        if job.source.size > LARGEST_COPY_OBJECT or job.unfinished.fitting:
-            return False
-        by_parts = job.source.has_own_md5 and is_multipart(job.source.etag)
-        return not (by_parts and job.layout.equals_source and job.layout.count > 1)
+    def _settle(self, job: Job, error: CopyError) -> None:
+        """Find out whether another run has copied the same object meanwhile.
 
-    def _copy_whole(self, job: Job, server: ServerSide) -> None:
-        job.entry.parts = 1
-        directives = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
-        answer = server.copy_whole(
-            ChecksumAlgorithm="SHA256",
-            **directives,
-            **job.settings,
-            **self._only_if_missing(job, "CopyObject"),
-        )
-        self._see_source_again(job)
-        result = answer.get("CopyObjectResult") or {}
-        copy = self._look_at_copy(job, result)
-        equal = are_equal(job.source, copy)
-        if not equal and surely_differ(job.source, copy):
-            raise self._discard(job, copy, f"its ETag is {copy.etag} instead of {job.source.etag}")
-        proof = proof_of_equals(job.source, copy) if equal else Proof("s3", "s3")
-        self._done(job, copy, proof, result.get("ChecksumSHA256") or copy.sha256)
-
-
-def are_equal(source: Seen, copy: Seen) -> bool:
-    """Tell whether S3's own sums of two objects prove them equal."""
-    if source.size != copy.size:
-        return False
-    return _have_equal_etags(source, copy) or (bool(source.sha256) and source.sha256 == copy.sha256)
-
-
-def proof_of_equals(source: Seen, copy: Seen) -> Proof:
-    """Return which of S3's own sums of two objects prove them equal."""
-    return Proof("etag", "etag") if _have_equal_etags(source, copy) else Proof("sha256", "sha256")
-
-
-def _have_equal_etags(source: Seen, copy: Seen) -> bool:
-    return source.has_own_md5 and copy.has_own_md5 and source.etag == copy.etag
-
-
-def surely_differ(source: Seen, copy: Seen) -> bool:
-    """Tell whether S3's own sums of two objects prove them different; with sums of parts, the
-    parts may be what differs.
-    """
-    etags = [
-        seen.etag for seen in (source, copy) if seen.has_own_md5 and not is_multipart(seen.etag)
-    ]
-    sums = [seen.sha256 for seen in (source, copy) if seen.sha256 and "-" not in seen.sha256]
-    return any(len(told) == 2 and told[0] != told[1] for told in (etags, sums))
-
-
-def _same_image(one: Manifest, other: Manifest) -> bool:
-    return one.document.get("image") == other.document.get("image")
-
-
-def _is_beside_anothers(job: Job) -> bool:
-    """Tell whether what lies at the destination has the manifest of another object beside it."""
-    there, present = job.present_manifest, job.present
-    if job.manifest or there is None or present is None:
-        return False
-    return _copy_record.describes_another(there, present.etag)
-
-
-def etag_of_upload(upload: Upload) -> str:
-    """Return the ETag that the object has if it was made of these parts, "" where that is not
-    known.
-    """
-    etags = [upload.parts[number].etag for number in sorted(upload.parts)]
-    if any(parts_in_etag(etag) != 1 for etag in etags):
-        return ""
-    return etag_of([bytes.fromhex(etag) for etag in etags], multipart=True)
-
-
-def _md5s(part: SentPart) -> tuple[bytes, ...]:
-    return part.md5s or (bytes.fromhex(part.etag),)
-
-
-def _may_be_there(error: AmiStoreError) -> bool:
-    """Tell whether the object may have been made meanwhile, by another run or unseen by this."""
-    return isinstance(error, (TakenError, UploadGoneError))
-
-
-def _refused(error: CopyError) -> bool:
-    return error.code in REFUSED_CODES
-
-
-def _own_tag_keys(manifest: Manifest | None) -> t.Iterable[str]:
-    return manifest.object_tag_keys if manifest else ()
+        :raises CopyError: it has not.
+        """
+        self.means.destination.halt.clear()
+        job.removes_manifest = False
+        for attempt in range(LOOKS_FOR_PROOF):
+            self.observer.look_at_destination(job)
+            action = decide(self.observer.facts(job)).action
+            if job.present is None or action in (Action.KEEP, Action.RECORD, Action.FAIL):
+                break
+            if attempt < LOOKS_FOR_PROOF - 1:
+                self.means.clock.sleep(PAUSE_FOR_PROOF)
+        if job.present is None or action not in (Action.KEEP, Action.RECORD, Action.VERIFY):
+            raise error
+        self._keep(job, action)

@@ -146,6 +146,13 @@ class CopyOptions:
             return source_key
         return f"{self.prefix}/{source_key[len(start) :]}"
 
+    @property
+    def encryption(self) -> dict[str, str]:
+        """The parameters that have S3 encrypt what is written with the task's key."""
+        if not self.kms_key_id:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_id}
+
 
 def _clean_concurrency(value: int) -> int:
     if not 1 <= value <= MOST_CONCURRENCY:

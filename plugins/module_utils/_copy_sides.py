@@ -110,6 +110,10 @@ class DamagedError(CopyError):
     """Bytes did not arrive as they were sent; sending them again may help."""
 
 
+class MismatchError(CopyError):
+    """What was read or written is not what it should be; going on cannot cure it."""
+
+
 UPLOAD_GONE = (
     "The unfinished upload has gone: a lifecycle rule that aborts incomplete uploads too soon, or"
     " somebody who aborted or completed it. Give the rule more days than a copy takes. Running the"

@@ -53,6 +53,11 @@ class Upload:
     unsure: frozenset[int] = frozenset()
     """Parts of earlier runs whose checksum was made of the source anew."""
 
+    @property
+    def in_order(self) -> list[SentPart]:
+        """The parts as they follow one another in the object."""
+        return [self.parts[number] for number in sorted(self.parts)]
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -252,9 +257,8 @@ def complete(side: Side, key: str, upload: Upload, create_only: bool) -> dict[st
     :param create_only: fail when something is under the key by now, where botocore can say so.
     """
     parts = []
-    for number in sorted(upload.parts):
-        part = upload.parts[number]
-        entry = {"PartNumber": number, "ETag": f'"{part.etag}"'}
+    for part in upload.in_order:
+        entry = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
         if upload.with_checksums and part.sha256:
             entry["ChecksumSHA256"] = part.sha256
         parts.append(entry)

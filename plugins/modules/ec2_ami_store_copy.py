@@ -370,6 +370,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     listing_start,
     targets,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_report import CopyReport
 from ansible_collections.amistore.aws.plugins.module_utils._copy_reuse import keep_freed_memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
@@ -414,14 +415,15 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
     """
     clock = SystemClock()
     source, destination = sides(module, options, clock, clock.now() + options.wait_timeout)
-    copier = Copier(source, destination, options, clock)
-    report = CopyReport(entries, options, warnings=copier.warnings)
+    means = Means(source, destination, options, clock)
+    copier = Copier(means)
+    report = CopyReport(entries, options, warnings=means.warnings)
     try:
         for check in together(
             lambda: check_bucket(source),
             lambda: check_bucket(destination),
             # Nothing is told of it before both buckets are known to be right.
-            *(partial(copier.look_ahead, entry) for entry in entries[:1]),
+            *(partial(copier.observer.look_ahead, entry) for entry in entries[:1]),
         ):
             check()
         if module.params["all"]:

@@ -14,6 +14,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     CopyEntry,
     CopyOptions,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     DESTINATION,
     SOURCE,
@@ -68,13 +69,14 @@ class Relay:
         deadline = self.clock.now() + wanted.wait_timeout
         source = self.side(SOURCE, SOURCE_BUCKET, deadline)
         source.verifies = self.source_tls
-        return Copier(source, self.side(DESTINATION, TARGET_BUCKET, deadline), wanted, self.clock)
+        destination = self.side(DESTINATION, TARGET_BUCKET, deadline)
+        return Copier(Means(source, destination, wanted, self.clock))
 
     def copy(self, key: str = KEY, target: str | None = None, **options: Any) -> CopyEntry:
         copier = self.copier(**options)
         entry = CopyEntry(key, target or key)
         copier.copy(entry)
-        self.warnings = copier.warnings
+        self.warnings = copier.means.warnings
         return entry
 
     def bodies_read(self) -> list[str]:

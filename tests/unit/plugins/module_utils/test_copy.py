@@ -628,7 +628,7 @@ def test_throttling_lowers_the_number_of_parts_at_a_time(relay: Relay) -> None:
     copier = relay.copier(concurrency=8)
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
-    assert copier._pace.limit < 8
+    assert copier.means.pace.limit < 8
 
 
 def _entry() -> CopyEntry:
@@ -854,7 +854,7 @@ def test_a_lost_answer_to_the_completion_is_no_failure(relay: Relay) -> None:
 def test_an_object_is_not_copied_onto_itself(relay: Relay) -> None:
     relay.store()
     copier = relay.copier()
-    copier.destination = copier.source
+    copier.means.destination = copier.means.source
     copier.copy(entry := _entry())
     assert entry.state is State.FAILED
     assert "are the same object" in entry.reason
@@ -969,9 +969,9 @@ def test_what_was_read_ahead_is_let_go_where_the_upload_cannot_begin(relay: Rela
     copier = relay.copier(concurrency=4)
     copier.copy(entry := _entry())
     assert entry.state is State.FAILED
-    assert copier.memory.most_held > PART
-    with copier.memory.hold(copier.memory.limit):
-        assert copier.memory.most_held == copier.memory.limit
+    assert copier.means.memory.most_held > PART
+    with copier.means.memory.hold(copier.means.memory.limit):
+        assert copier.means.memory.most_held == copier.means.memory.limit
 
 
 def test_a_part_that_cannot_be_read_ahead_ends_the_copy(relay: Relay) -> None:
@@ -999,7 +999,7 @@ def test_slow_connections_are_noticed_before_the_first_part_is_through(relay: Re
     limits: list[int] = []
     copier = relay.copier(concurrency=40)
     relay.s3.always["UploadPart"] = lambda params: (
-        limits.append(copier._pace.limit) if params["PartNumber"] == 1 else None
+        limits.append(copier.means.pace.limit) if params["PartNumber"] == 1 else None
     )
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
@@ -1135,7 +1135,7 @@ def test_s3_is_asked_for_as_many_parts_at_a_time_as_are_streamed(relay: Relay) -
     relay.store()
     limits: list[int] = []
     copier = relay.copier(method="auto", concurrency=64)
-    relay.s3.always["UploadPartCopy"] = lambda _params: limits.append(copier._pace.limit)
+    relay.s3.always["UploadPartCopy"] = lambda _params: limits.append(copier.means.pace.limit)
     copier.copy(entry := _entry())
     assert (entry.state, entry.method) == (State.COPIED, "server_side")
     assert limits == [AT_FIRST] * entry.parts
@@ -1186,10 +1186,10 @@ def test_what_s3_cannot_copy_itself_streams_and_says_why(
         "rights": "cannot read the source",
     }[difference]
     if difference == "endpoint":
-        copier.source.custom_endpoint = "https://elsewhere.example"
+        copier.means.source.custom_endpoint = "https://elsewhere.example"
     if difference == "partition":
         client = relay.wire.elsewhere()
-        copier.source.client = client
+        copier.means.source.client = client
         assert client.meta.partition == "aws-us-gov"
     if difference == "rights":
         looks = [passing] * 4
@@ -1207,7 +1207,7 @@ def test_what_s3_cannot_copy_itself_streams_and_says_why(
 def test_server_side_alone_fails_where_s3_cannot_do_it(relay: Relay) -> None:
     relay.store()
     copier = relay.copier(method="server_side")
-    copier.source.custom_endpoint = "https://elsewhere.example"
+    copier.means.source.custom_endpoint = "https://elsewhere.example"
     copier.copy(entry := _entry())
     assert entry.state is State.FAILED
     assert "Set method: auto or streaming" in entry.reason
@@ -1218,7 +1218,7 @@ def test_memory_bounds_what_is_held_at_a_time(relay: Relay) -> None:
     copier = relay.copier(concurrency=8, memory=2 * PART)
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
-    assert PART <= copier.memory.most_held <= 2 * PART
+    assert PART <= copier.means.memory.most_held <= 2 * PART
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
@@ -1252,4 +1252,4 @@ def test_a_part_larger_than_the_memory_is_let_in_alone(relay: Relay) -> None:
     copier = relay.copier(concurrency=8, memory=1)
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
-    assert copier.memory.most_held == PART
+    assert copier.means.memory.most_held == PART

@@ -1,0 +1,197 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An object of several parts: an upload is begun or gone on with, its parts are sent, and once they
+are known to be the source's, the object is made of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from dataclasses import replace
+from datetime import timedelta
+
+from ansible_collections.amistore.aws.plugins.module_utils import _copy_uploads
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_text
+from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import SentPart
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_copy import CopyProver
+from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_source import SourceProver
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    CopyError,
+    MismatchError,
+    SourceChangedError,
+    StoppedError,
+    TakenError,
+    UploadGoneError,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
+from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged import (
+    see_destination_again,
+    see_source_again,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+
+
+class Multipart:
+    """Copies objects part by part: streamed through this machine, or as another way sends them."""
+
+    def __init__(self, means: Means, source_prover: SourceProver, copy_prover: CopyProver) -> None:
+        self._means = means
+        self._source_prover = source_prover
+        self._copy_prover = copy_prover
+
+    def copy(self, job: Job) -> None:
+        """Stream all parts, make the object of them, and prove it.
+
+        :raises CopyError: as `send_parts` does.
+        """
+        stream = self._means.streaming(job)
+        with contextlib.closing(stream.ahead):
+            if job.unfinished.fitting is None:
+                most = min(2 * self._means.pace.limit, self._means.options.concurrency)
+                stream.read_ahead(job.layout.parts, most)
+            upload = self.upload(job)
+            stream = replace(stream, md5_step=_md5_step(job, upload))
+            self.send_parts(job, upload, stream.send)
+
+    # The upload
+
+    def upload(self, job: Job) -> Upload:
+        """Return the upload to go on with, a new one where there is none.
+
+        :raises UploadGoneError: somebody has ended it.
+        :raises CopyError: says what to do, and what becomes of the unfinished upload.
+        """
+        upload = job.unfinished.fitting
+        if upload is not None:
+            return self._mark(job, upload)
+        job.entry.changed = True
+        key, destination = job.entry.key, self._means.destination
+        upload = _copy_uploads.begin(destination, key, job.settings)
+        self._mark(job, upload)
+        if upload.marked and not _copy_uploads.lists_checksums(destination, key, upload):
+            useless = upload
+            begun, aborted = together(
+                lambda: _copy_uploads.begin_like(destination, key, job.settings, useless),
+                lambda: _copy_uploads.abort(destination, key, useless),
+            )
+            upload = begun()
+            aborted()
+            self._mark(job, upload)
+        return upload
+
+    def _mark(self, job: Job, upload: Upload) -> Upload:
+        try:
+            _copy_uploads.put_mark(self._means.destination, job.entry.key, upload, job.digest)
+        except UploadGoneError:
+            raise
+        except AmiStoreError as error:
+            raise self.interrupted(job, upload, upload.parts, error) from error
+        return upload
+
+    def abort_leftovers(self, job: Job) -> None:
+        """Abort unfinished uploads of ours for this key that nobody will go on with.
+
+        :raises CopyError: says what to do.
+        """
+        days = self._means.options.abort_unfinished_after
+        oldest = self._means.clock.date() - timedelta(days=days)
+        for upload in job.unfinished.others:
+            if upload.initiated and upload.initiated <= oldest:
+                _copy_uploads.abort(self._means.destination, job.entry.key, upload)
+                job.entry.changed = True
+
+    # Its parts
+
+    def send_parts(
+        self, job: Job, upload: Upload, send: t.Callable[[Part, Upload], SentPart]
+    ) -> None:
+        """Send what is missing, prove it, make the object of it.
+
+        :param send: sends one part.
+        :raises UploadGoneError: somebody has ended the upload.
+        :raises TakenError: something came under the key meanwhile; the upload stays with the job,
+            to be given up or `interrupted`.
+        :raises SourceChangedError: the source is another one by now.
+        :raises MismatchError: what was sent is not the source's, or not what lies there.
+        :raises CopyError: says what to do, and what becomes of the unfinished upload.
+        """
+        entry, means = job.entry, self._means
+        earlier = frozenset(upload.parts)
+        entry.parts, entry.parts_reused = job.layout.count, len(earlier)
+        missing = [part for part in job.layout.parts if part.number not in earlier]
+        own: dict[int, SentPart] = {}
+
+        def work(part: Part) -> None:
+            own[part.number] = send(part, upload)
+
+        try:
+            means.each(missing, work)
+            upload.parts = {**upload.parts, **own}
+            evidence = self._source_prover.of_parts(job, upload)
+            for look_again in together(
+                lambda: see_source_again(means.source, job),
+                lambda: see_destination_again(means.destination, job),
+            ):
+                look_again()
+            answer = _copy_uploads.complete(
+                means.destination, entry.key, upload, create_only=job.present is None
+            )
+        except (SourceChangedError, MismatchError):
+            self._abort(job, upload)
+            raise
+        except UploadGoneError:
+            raise
+        except TakenError:
+            job.upload = upload
+            raise
+        except AmiStoreError as error:
+            raise self.interrupted(job, upload, {**upload.parts, **own}, error) from error
+        copy = self._copy_prover.look_at_copy(job, answer, read_back=not upload.marked)
+        self._copy_prover.prove_parts(job, upload, copy, answer, evidence)
+
+    def give_up(self, job: Job) -> None:
+        """Abort an upload that has all its parts, where it is of no use to anybody any more."""
+        if job.upload:
+            self._abort(job, job.upload)
+
+    def interrupted(
+        self, job: Job, upload: Upload, parts: t.Mapping[int, SentPart], error: AmiStoreError
+    ) -> AmiStoreError:
+        """Return the error with what becomes of the unfinished upload."""
+        kind = StoppedError if isinstance(error, StoppedError) else CopyError
+        text, code = error_text(error).rstrip("."), getattr(error, "code", "")
+        # Without parts there is nothing to go on with, and no later run would take it up.
+        if upload.marked and self._means.options.keep_unfinished and parts:
+            return kind(
+                code=code,
+                message=f"{text}. {len(parts)} of {job.layout.count} parts are at the destination;"
+                " the unfinished upload stays for the next run",
+            )
+        told = self._abort(job, upload)
+        return kind(code=code, message=f"{text}. The unfinished upload was {told}")
+
+    def _abort(self, job: Job, upload: Upload) -> str:
+        self._means.destination.halt.clear()
+        try:
+            _copy_uploads.abort(self._means.destination, job.entry.key, upload)
+        except AmiStoreError as error:
+            return f"not aborted ({error_text(error)})"
+        return "aborted"
+
+
+def _md5_step(job: Job, upload: Upload) -> int:
+    """Return the size of the stretches whose MD5 sums are needed, 0 for none.
+
+    Where the parts are the source's own and the ETags are MD5 sums, the destination makes them.
+    """
+    layout = job.layout
+    if job.source.has_own_md5 and layout.follows_source:
+        needed = upload.uses_kms or not layout.equals_source
+        return t.cast(int, layout.source_part_size) if needed else 0
+    return 0

@@ -1,0 +1,148 @@
+# Copyright: Contributors to the amistore.aws project
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How what was read is known to be what the source holds: by its ETag, by S3's checksum, by TLS, or
+by reading it twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import md5s_of_part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
+    composite_sha256,
+    etag_of,
+    is_multipart,
+    md5_of,
+    md5s_of,
+    parts_in_etag,
+    same_checksum,
+    sha256_of,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    DamagedError,
+    MismatchError,
+)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+
+READ_TWICE = "read twice"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How what was sent is known to be what the source holds."""
+
+    how: str
+    """As a proof tells it."""
+    by_etags: bool = False
+    """It comes from the destination's own ETags, so that it covers what lies there too."""
+
+
+class SourceProver:
+    """Holds what was read of an object against what its source is known to be."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def of_content(self, job: Job, content: bytes) -> str:
+        """Return how the whole content is known to be the source's, "" where nothing tells.
+
+        :raises DamagedError: it is not the source's.
+        """
+        source = job.source
+        if source.has_own_md5 and (source.part_size or not source.size):
+            sums = md5s_of(content, source.part_size or 1) or (md5_of(b""),)
+            if etag_of(sums, is_multipart(source.etag)) != source.etag:
+                raise self._damaged(job)
+            return "etag"
+        if source.sha256 and "-" not in source.sha256:
+            if sha256_of(content) != source.sha256:
+                raise self._damaged(job)
+            return "sha256"
+        return "tls" if self._means.source.encrypted_in_transit else ""
+
+    def of_parts(self, job: Job, upload: Upload) -> Evidence:
+        """Return how the parts that were sent are known to be the source's.
+
+        :raises MismatchError: they are not.
+        """
+        source, layout = job.source, job.layout
+        parts = upload.in_order
+        if source.has_own_md5 and layout.follows_source:
+            own = all(part.md5s for part in parts)
+            told = layout.equals_source and all(parts_in_etag(part.etag) == 1 for part in parts)
+            if own or (told and not upload.uses_kms):
+                sums = [md5 for part in parts for md5 in md5s_of_part(part)]
+                if etag_of(sums, is_multipart(source.etag)) != source.etag:
+                    raise self._wrong_sum(job)
+                return Evidence("etag", by_etags=not own)
+        ours = composite_sha256([part.sha256 for part in parts])
+        if source.sha256 and "-" in source.sha256 and layout.equals_source and ours:
+            if not same_checksum(ours, source.sha256):
+                raise self._wrong_sum(job)
+            return Evidence("sha256")
+        if job.is_trusted_to_s3:
+            return Evidence("s3")
+        if self._means.source.encrypted_in_transit:
+            return Evidence("tls")
+        return self._read_parts_again(job, upload)
+
+    def read_again(self, job: Job, part: Part, checksum: str) -> str:
+        """Read a part of the source once more, since nothing protects its bytes on the way.
+
+        :return: how the part is known to be the source's.
+        :raises MismatchError: it has another checksum now.
+        """
+        if self._means.streaming(job).sum_up(part) != checksum:
+            raise self._unreliable(job)
+        return READ_TWICE
+
+    def _read_parts_again(self, job: Job, upload: Upload) -> Evidence:
+        """Read the source once more, since nothing protects its bytes on the way.
+
+        Parts of an earlier run whose checksum the server does not tell are held against what lies
+        at the destination later on.
+        """
+        stream = self._means.streaming(job)
+
+        def compare(part: Part) -> None:
+            known = upload.parts[part.number]
+            checksum = stream.sum_up(part)
+            if known.sha256 is None:
+                upload.parts[part.number] = replace(known, sha256=checksum)
+                unsure.add(part.number)
+            elif checksum != known.sha256:
+                raise self._unreliable(job)
+
+        unsure: set[int] = set()
+        self._means.each(job.layout.parts, compare)
+        upload.unsure = frozenset(unsure)
+        return Evidence(READ_TWICE)
+
+    def _wrong_sum(self, job: Job) -> MismatchError:
+        return MismatchError(
+            message=f"{self._name(job)}: what was copied does not have the checksum that S3 gives"
+            " for the source. Nothing was made of it. Running the same task again copies everything"
+            " anew; use https where it is not used"
+        )
+
+    def _damaged(self, job: Job) -> DamagedError:
+        return DamagedError(
+            message=f"{self._name(job)}: what was read does not have the checksum that S3 gives for"
+            " it: it was damaged on the way, or S3 holds it so. Running the same task again reads"
+            " it anew; use https where it is not used"
+        )
+
+    def _unreliable(self, job: Job) -> MismatchError:
+        return MismatchError(
+            message=f"{self._name(job)}: reading it twice gave different bytes. They are damaged on"
+            " the way: use https. Running the same task again reads it anew"
+        )
+
+    def _name(self, job: Job) -> str:
+        return f"source {self._means.source.bucket.url(job.source.key)}"
