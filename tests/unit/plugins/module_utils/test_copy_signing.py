@@ -104,7 +104,12 @@ def test_a_server_that_has_closed_the_connection_is_asked_first() -> None:
         content.take_in(io.BytesIO(BODY))
         with contextlib.suppress(ConnectionClosedError):
             sent.client.upload_part(
-                Bucket="vault", Key="key", UploadId="upload", PartNumber=1, Body=content
+                Bucket="vault",
+                Key="key",
+                UploadId="upload",
+                PartNumber=1,
+                Body=content,
+                ChecksumSHA256=content.sha256,
             )
         asked.append("expect" in sent.headers)
     assert asked == [False, False, True, False]
