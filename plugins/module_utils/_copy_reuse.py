@@ -27,7 +27,7 @@ def keep_freed_memory(library: t.Callable[[], t.Any] = c_library) -> None:
     """Have the C library keep what is freed for what comes next, where it can be asked to.
 
     By default glibc hands each piece back to the kernel and asks for another, which is cleared page
-    by page: a third of the CPU time of a copy. To be called before any thread begins.
+    by page. To be called before any thread begins.
     """
     try:
         mallopt = library().mallopt
