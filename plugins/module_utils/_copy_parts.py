@@ -14,13 +14,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._aws import InputErro
 MIB = 1024 * 1024
 SMALLEST_PART = 5 * MIB
 LARGEST_PART = 5 * 1024 * MIB
-LAST_PART_NUMBER = 10_000
 LARGEST_COPY_OBJECT = 5 * 1024 * MIB
 
-# The last two numbers are never made part of an object: one carries the mark of an unfinished copy,
-# the other tries out whether the server looks at checksums, see _copy_uploads.
-TRIAL_PART_NUMBER = LAST_PART_NUMBER - 1
-MOST_PARTS = LAST_PART_NUMBER - 2
+# Two numbers are never made part of an object: one carries the mark of an unfinished copy, the
+# other tries out whether the server looks at checksums, see _copy_uploads. S3 takes 10,000 as well,
+# but SeaweedFS sorts parts by names of four digits.
+MARK_PART_NUMBER = 9_999
+TRIAL_PART_NUMBER = MARK_PART_NUMBER - 1
+MOST_PARTS = TRIAL_PART_NUMBER - 1
 LARGEST_OBJECT = 5 * 1024 * 1024 * MIB
 # What `aws s3 cp` and CreateStoreImageTask send.
 DEFAULT_PART = 8 * MIB

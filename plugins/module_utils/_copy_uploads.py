@@ -5,8 +5,8 @@
 """Unfinished uploads at the destination: which are ours, what they hold, how they begin and end.
 
 S3 does not tell what an unfinished upload was begun for. So each carries a mark: a part under the
-last number, which is never made part of the object, and whose checksum tells source, version, part
-size and settings.
+last number in use, which is never made part of the object, and whose checksum tells source,
+version, part size and settings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import datetime
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_code
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
-    LAST_PART_NUMBER,
+    MARK_PART_NUMBER,
     TRIAL_PART_NUMBER,
     Layout,
 )
@@ -29,6 +29,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     UploadGoneError,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
+
+Listed = t.Mapping[str, t.Any]
+"""A part, as S3 lists it."""
 
 MARK_SIZE = 1024
 TRIAL = b"wrong"
@@ -85,15 +88,16 @@ def sort_out(
     others: list[Upload] = []
     for upload in uploads:
         try:
-            seen = _mark_of(side, key, upload)
-            if seen is None:
-                continue
-            upload.marked = True
-            upload.with_checksums = bool(seen.get("ChecksumSHA256"))
-            if _is_mark(seen, digest):
-                upload.parts = _fitting_parts(side, key, upload, layout)
+            listed = _listed(side, key, upload)
         except UploadGoneError:
             continue
+        seen = _mark_among(listed)
+        if seen is None:
+            continue
+        upload.marked = True
+        upload.with_checksums = bool(seen.get("ChecksumSHA256"))
+        if _is_mark(seen, digest):
+            upload.parts = _fitting_parts(listed, layout)
         # Without parts there is nothing to go on with, and another run may have just begun it.
         (fitting if upload.parts else others).append(upload)
     fitting.sort(key=lambda upload: len(upload.parts))
@@ -120,19 +124,16 @@ def _uploads(side: Side, key: str) -> t.Iterator[Upload]:
         params["UploadIdMarker"] = page["NextUploadIdMarker"]
 
 
-def _mark_of(side: Side, key: str, upload: Upload) -> t.Mapping[str, t.Any] | None:
-    found = {
-        item["PartNumber"]: item
-        for item in _listed(side, key, upload, PartNumberMarker=TRIAL_PART_NUMBER - 1)
-    }
-    trial, last = found.get(TRIAL_PART_NUMBER), found.get(LAST_PART_NUMBER)
+def _mark_among(listed: t.Iterable[Listed]) -> Listed | None:
+    found = {item["PartNumber"]: item for item in listed}
+    trial, last = found.get(TRIAL_PART_NUMBER), found.get(MARK_PART_NUMBER)
     # An upload of others may have as many parts, but none before the last is so small.
     if last is None or last["Size"] != MARK_SIZE or (trial and trial["Size"] != len(TRIAL)):
         return None
     return last
 
 
-def _is_mark(item: t.Mapping[str, t.Any], digest: str) -> bool:
+def _is_mark(item: Listed, digest: str) -> bool:
     content = mark(digest)
     told = item.get("ChecksumSHA256")
     if told:
@@ -140,30 +141,35 @@ def _is_mark(item: t.Mapping[str, t.Any], digest: str) -> bool:
     return bool(_plain(item) == hashlib.md5(content, usedforsecurity=False).hexdigest())
 
 
-def _fitting_parts(side: Side, key: str, upload: Upload, layout: Layout) -> dict[int, SentPart]:
+def _fitting_parts(listed: t.Iterable[Listed], layout: Layout) -> dict[int, SentPart]:
     sizes = {part.number: part.size for part in layout.parts}
     return {
         item["PartNumber"]: SentPart(
             item["PartNumber"], item["Size"], _plain(item), item.get("ChecksumSHA256")
         )
-        for item in _listed(side, key, upload)
+        for item in listed
         if item["Size"] == sizes.get(item["PartNumber"])
     }
 
 
-def _listed(
-    side: Side, key: str, upload: Upload, **params: t.Any
-) -> t.Iterator[t.Mapping[str, t.Any]]:
+def _listed(side: Side, key: str, upload: Upload) -> list[Listed]:
+    """Return the parts of an upload.
+
+    From the first on, though the mark is the last: asked for those behind a number, SeaweedFS goes
+    by their names, and rclone breaks the connection where there are none.
+    """
     what = "list the parts of the unfinished upload of"
+    listed: list[Listed] = []
+    params: dict[str, t.Any] = {}
     while True:
         page = side.call(what, "list_parts", key, UploadId=upload.upload_id, **params)
-        yield from page.get("Parts") or []
+        listed += page.get("Parts") or []
         if not page.get("IsTruncated"):
-            return
+            return listed
         params["PartNumberMarker"] = page["NextPartNumberMarker"]
 
 
-def _plain(item: t.Mapping[str, t.Any]) -> str:
+def _plain(item: Listed) -> str:
     return str(item["ETag"]).strip('"')
 
 
@@ -192,7 +198,7 @@ def lists_checksums(side: Side, key: str, upload: Upload) -> bool:
 
     Without them, that run could not complete an upload that was begun with checksums.
     """
-    seen = _mark_of(side, key, upload)
+    seen = _mark_among(_listed(side, key, upload))
     return bool(seen and seen.get("ChecksumSHA256"))
 
 
@@ -208,7 +214,8 @@ def begin_like(side: Side, key: str, settings: t.Mapping[str, t.Any], other: Upl
 def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
     """Mark an upload, and find out whether the server looks at checksums at all.
 
-    Where it keeps none, the upload stays without a mark, and no later run can know it for ours.
+    Where it keeps none, the upload stays without a mark, and no later run can know it for ours:
+    rclone makes no object of an upload that has a part beside those of the object.
     """
     if not upload.keeps_checksums:
         return
@@ -220,7 +227,7 @@ def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
             "upload_part",
             key,
             UploadId=upload.upload_id,
-            PartNumber=LAST_PART_NUMBER,
+            PartNumber=MARK_PART_NUMBER,
             Body=content,
             ChecksumSHA256=sha256_of(content),
         ),

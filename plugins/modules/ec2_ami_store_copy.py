@@ -117,7 +117,7 @@ options:
       - The least size of a part in MiB, 5 to 5120. Where the bytes stream through this machine, no
         more than O(memory).
       - By default the parts are those in which the source was uploaded, up to 64 MiB, so that its
-        ETag proves the copy; else 8 MiB. They grow where an object would have more than 9,998 of
+        ETag proves the copy; else 8 MiB. They grow where an object would have more than 9,997 of
         them.
     type: int
   wait_timeout:

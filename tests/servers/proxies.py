@@ -56,7 +56,9 @@ class Proxy:
     journal: Path
 
     def exchanges(self) -> list[Exchange]:
-        return [Exchange(**json.loads(line)) for line in self.journal.read_text().splitlines()]
+        # A line may be about to be written.
+        complete, _newline, _rest = self.journal.read_text().rpartition("\n")
+        return [Exchange(**json.loads(line)) for line in complete.splitlines()]
 
     def forget(self) -> None:
         """Its exchanges; for when nothing is under way."""

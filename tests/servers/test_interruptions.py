@@ -46,8 +46,14 @@ def test_a_connection_that_breaks_while_the_source_is_read(
 
 
 def test_killed_again_and_again_it_sends_no_acknowledged_part_twice(tmp_path: Path) -> None:
-    with source("seaweedfs", 96 * MIB, tmp_path, tmp_path) as here:
-        killed = kill_and_finish(here, 4, concurrency=3, part_mib=8, data=tmp_path, seed=5)
+    with source("seaweedfs", 192 * MIB, tmp_path, tmp_path) as here:
+        killed = kill_and_finish(here, 4, concurrency=2, part_mib=8, data=tmp_path, seed=5)
     assert killed.is_equal
     assert killed.sent_again == 0
     assert killed.extra <= killed.most_extra
+
+
+def test_killed_where_nothing_can_be_gone_on_with_it_begins_anew(tmp_path: Path) -> None:
+    with source("rclone", 64 * MIB, tmp_path, tmp_path) as here:
+        killed = kill_and_finish(here, 1, concurrency=2, part_mib=8, data=tmp_path, seed=5)
+    assert killed.is_equal

@@ -58,6 +58,9 @@ def test_every_request_is_remembered(server: Server) -> None:
         assert (first.method, first.sent, first.status) == ("PUT", len(STORED), 200)
         assert (second.method, second.answered) == ("GET", len(CONTENT))
         assert second.range == f"bytes=0-{len(CONTENT) - 1}"
+        with between.journal.open("a") as journal:
+            journal.write('{"method": "half a li')
+        assert len(between.exchanges()) == 3
         assert (third.method, third.status) == ("HEAD", 404)
         between.forget()
         assert between.exchanges() == []

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ConnectionClosedError
 from botocore.response import StreamingBody
 
 from tests.unit.cloud import NOON, Answer, Cloud, Refusal, missing_head, to_dict, to_list
@@ -158,7 +159,7 @@ class S3InMemory:
     def sent_parts(self) -> list[int]:
         """The numbers of the parts that were sent, marks and trials left out."""
         sent = [params["PartNumber"] for params in self.cloud.params("UploadPart")]
-        return [number for number in sent if number < 9_999]
+        return [number for number in sent if number < 9_998]
 
     # S3
 
@@ -330,6 +331,9 @@ class S3InMemory:
     def _ListParts(self, params: Answer) -> Answer:
         upload = self._upload(params)
         after = params.get("PartNumberMarker", 0)
+        if after and after not in upload.parts:
+            # So does rclone; SeaweedFS gives the wrong ones.
+            raise ConnectionClosedError(endpoint_url="https://s3.example")
         numbers = sorted(number for number in upload.parts if number > after)
         page = numbers[: self.page_size]
         answer: Answer = {
@@ -351,6 +355,9 @@ class S3InMemory:
         upload = self._upload(params)
         self._refuse_taken(params)
         listed = params["MultipartUpload"]["Parts"]
+        if not self.keeps_checksums and len(listed) != len(upload.parts):
+            # As with rclone, which keeps none.
+            raise Refusal("InvalidPart", status=400)
         parts = []
         for place, item in enumerate(listed, start=1):
             assert item["PartNumber"] == place

@@ -25,8 +25,9 @@ from tests.servers.server import BY_NAME
 _LOOK_SECONDS = 0.005
 # An acknowledgement is no special moment: what follows it takes about as long.
 _LONGEST_WAIT_SECONDS = 0.05
-# By which the module knows an unfinished upload for its own. It becomes no part of the object.
-MARK = "10000"
+# By which the module knows an unfinished upload for its own, and how the server treats checksums.
+# They become no part of the object.
+NO_PARTS = ("9998", "9999")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Killed:
     """Bytes that were sent beside them."""
     most_extra: int
     sent_again: int
-    """How often a part was sent that the server had acknowledged before."""
+    """How often a part was sent that the server had acknowledged before, under any upload."""
     is_equal: bool
 
 
@@ -90,10 +91,11 @@ def acknowledged(exchanges: Sequence[Exchange]) -> int:
 
 def sent_again(exchanges: Sequence[Exchange]) -> int:
     """How often a part of the object was sent after the server had acknowledged it."""
-    taken, again = set[tuple[str, str]](), 0
+    taken, again = set[str](), 0
     for each in exchanges:
-        if each.is_part and each.query["partNumber"] != MARK:
-            part = each.query["uploadId"], each.query["partNumber"]
+        if each.is_part and each.query["partNumber"] not in NO_PARTS:
+            # Of whichever upload: one begun anew would send the same parts a second time.
+            part = each.query["partNumber"]
             again += part in taken
             if each.is_acknowledged_part:
                 taken.add(part)
