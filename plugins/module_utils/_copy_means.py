@@ -22,6 +22,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import
     Streaming,
     for_each,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import at_first
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import Clock
 
 
@@ -60,7 +61,8 @@ class Means:
 
     def streaming(self, job: Job) -> Streaming:
         """Return what reads and sends the parts of one object; the pace begins anew."""
-        self.pace.begin()
+        waiting = self.source.round_trip + self.destination.round_trip
+        self.pace.begin(at_first(waiting, job.layout.part_size))
         return Streaming(
             self.source,
             self.destination,

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from ansible_collections.amistore.aws.plugins.module_utils import _copy_uploads
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_text
+from ansible_collections.amistore.aws.plugins.module_utils._copy_ahead import MOST_AHEAD
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
@@ -53,8 +54,9 @@ class Multipart:
         stream = self._means.streaming(job)
         with contextlib.closing(stream.ahead):
             if job.unfinished.fitting is None:
-                most = min(2 * self._means.pace.limit, self._means.options.concurrency)
-                stream.read_ahead(job.layout.parts, most)
+                stream.read_ahead(
+                    job.layout.parts, min(MOST_AHEAD, self._means.options.concurrency)
+                )
             upload = self.upload(job)
             stream = replace(stream, md5_step=_md5_step(job, upload))
             self.send_parts(job, upload, stream.send)

@@ -150,6 +150,7 @@ class Side:
     """Set when the copy ends: nothing waits any longer."""
     on_throttled: t.Callable[[], None] = lambda: None
     bucket: Bucket = field(init=False)
+    _fastest: float = field(default=float("inf"), init=False)
 
     def __post_init__(self) -> None:
         self.bucket = Bucket(self.client, self.bucket_name, self.owner, self._patiently)
@@ -161,6 +162,11 @@ class Side:
     @property
     def is_destination(self) -> bool:
         return self.name == DESTINATION
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds of the fastest call so far, 0 before the first."""
+        return self._fastest if self._fastest < float("inf") else 0.0
 
     @property
     def encrypted_in_transit(self) -> bool:
@@ -196,7 +202,8 @@ class Side:
     ) -> t.Any:
         """Send one call once, through a function of one's own."""
         owner = {"ExpectedBucketOwner": self.owner} if self.owner else {}
-        return send_once(
+        began = self.clock.now()
+        answer = send_once(
             f"{what} {self.bucket.url(key)}",
             call,
             Bucket=self.bucket.name,
@@ -204,6 +211,8 @@ class Side:
             **owner,
             **params,
         )
+        self._fastest = min(self._fastest, self.clock.now() - began)
+        return answer
 
     def _patiently(self, description: str, call: t.Callable[..., t.Any], **params: t.Any) -> t.Any:
         return self._again(lambda: send_once(description, call, **params))

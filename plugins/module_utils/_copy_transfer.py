@@ -46,6 +46,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches impor
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
+    AT_FIRST,
     Foresight,
     Useful,
 )
@@ -73,10 +74,13 @@ class Pace:
     def limit(self) -> int:
         return min(self._allowed, self._useful.number)
 
-    def begin(self) -> None:
-        """Forget how long parts took, since those of another object or task take another time."""
+    def begin(self, number: int = AT_FIRST) -> None:
+        """Forget how long parts took, since those of another object or task take another time.
+
+        :param number: how many to begin with.
+        """
         with self._changed:
-            self._useful = Useful(self._most)
+            self._useful = Useful(self._most, number)
 
     def foresee(self, size: int, seconds: float) -> None:
         """Hear that reading a part of this size will take so long."""

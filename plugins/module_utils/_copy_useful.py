@@ -15,8 +15,10 @@ import typing as t
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 
-# So many hide the round trips of a part over 80 ms, and cost nothing where there are none.
+# So many hide what a request takes, where nobody knows how long that is.
 AT_FIRST = 12
+# So many keep a server busy that is near; more wear it out.
+NEAR = 5
 FEWEST = 4
 # Twice as many that move less than a fifth more are not worth it.
 WORTH = 0.2
@@ -29,16 +31,24 @@ SURELY_MORE = 1.05
 PATIENCE = 8
 MOST_PATIENCE = 64
 # What is aimed at in the first seconds, when nobody knows yet what server and network can do.
-BYTES_PER_SECOND = 192 * MIB
+BYTES_PER_SECOND = 160 * MIB
+
+
+def at_first(waiting: float, part_size: int) -> int:
+    """Return with how many parts at a time to begin.
+
+    :param waiting: the seconds for which a part waits for round trips, while others must move.
+    """
+    return NEAR + int(waiting * BYTES_PER_SECOND / part_size)
 
 
 class Useful:
     """Tries numbers, and learns from the seconds of the parts that were begun since."""
 
-    def __init__(self, most: int, at_first: int = AT_FIRST) -> None:
+    def __init__(self, most: int, begin_with: int = AT_FIRST) -> None:
         self._most = most
         self._fewest = min(most, FEWEST)
-        self.number = min(most, at_first)
+        self.number = min(most, begin_with)
         self.attempt = 0
         """Counts the numbers that were tried. Whoever begins a part keeps it for `learn`."""
         self._seconds: list[float] = []

@@ -12,15 +12,17 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from urllib3.exceptions import SSLError
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
-from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF
+from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF, Seen
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import lay_out
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
-from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST, NEAR
 from tests.unit.cloud import NOON, Refusal
 from tests.unit.relay import (
     BODY,
@@ -952,6 +954,25 @@ def test_parts_are_read_while_the_upload_begins(relay: Relay) -> None:
     assert (entry.state, relay.s3.get(KEY).body) == (State.COPIED, BODY)
     ranges = [params["Range"] for params in relay.s3.cloud.params("GetObject") if "Range" in params]
     assert len(ranges) == len(set(ranges)) == entry.parts
+
+
+def test_more_parts_move_where_the_sides_are_far_away(relay: Relay) -> None:
+    relay.store()
+    means = relay.copier(concurrency=64).means
+    job = Job(_entry(), cast(Seen, None), lay_out(len(BODY), wanted=8 * MIB), {}, {}, None)
+    means.streaming(job)
+    assert means.pace.limit == NEAR
+    for seconds in (0.75, 0.25, 1.0):
+
+        def far(_params: Any, seconds: float = seconds) -> None:
+            relay.clock.time += seconds
+
+        relay.s3.always["ListObjectsV2"] = far
+        for side in (means.source, means.destination):
+            side.call("list", "list_objects_v2")
+    assert means.source.round_trip == means.destination.round_trip == 0.25
+    means.streaming(job)
+    assert means.pace.limit == NEAR + 10
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

@@ -149,7 +149,7 @@ def test_pace_grows_while_parts_take_no_longer() -> None:
 def test_pace_hears_what_is_foreseen() -> None:
     pace = Pace(64, VirtualClock())
     pace.foresee(8 * MIB, 1.0)
-    assert pace.limit == 24
+    assert pace.limit == 20
 
 
 def test_pace_tries_nothing_while_it_is_throttled() -> None:

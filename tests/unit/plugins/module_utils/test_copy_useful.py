@@ -15,9 +15,11 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
     AT_FIRST,
+    NEAR,
     PATIENCE,
     Foresight,
     Useful,
+    at_first,
 )
 
 Seconds = Callable[[int, float], float]
@@ -67,7 +69,7 @@ def test_what_is_foreseen_to_be_slow_begins_with_the_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "number"), [(0.0, 12), (0.25, 12), (0.5, 12), (0.75, 18), (1.0, 24), (60.0, 64)]
+    ("seconds", "number"), [(0.0, 12), (0.25, 12), (0.5, 12), (0.75, 15), (1.0, 20), (60.0, 64)]
 )
 def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) -> None:
     useful = Useful(64)
@@ -75,11 +77,23 @@ def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) ->
     assert useful.number == number
 
 
+@pytest.mark.parametrize(
+    ("waiting", "part", "number"),
+    [(0.0, 8, NEAR), (0.04, 8, NEAR), (0.16, 8, 8), (0.16, 64, NEAR), (0.5, 8, 15), (0.5, 5, 21)],
+)
+def test_it_begins_with_more_where_round_trips_take_long(
+    waiting: float, part: int, number: int
+) -> None:
+    assert at_first(waiting, part * MIB) == number
+    assert Useful(64, number).number == number
+    assert Useful(4, number).number == 4
+
+
 def test_what_is_foreseen_only_adds_and_only_at_first() -> None:
     useful = Useful(64)
     useful.foresee(8 * MIB, 1.0)
     useful.foresee(8 * MIB, 0.1)
-    assert useful.number == 24
+    assert useful.number == 20
     run(useful, 24, bound)
     number = useful.number
     useful.foresee(8 * MIB, 60.0)
@@ -174,7 +188,7 @@ def test_parts_that_were_begun_before_a_change_tell_nothing() -> None:
     useful.foresee(8 * MIB, 1.0)
     for _part in range(1000):
         useful.learn(before, 0.001)
-    assert useful.number == 24
+    assert useful.number == 20
 
 
 def test_the_time_of_a_part_is_foreseen_from_its_first_half() -> None:
