@@ -99,6 +99,13 @@ def test_where_the_network_bounds_three_times_are_promised() -> None:
     assert "3 times" in found
 
 
+def test_of_several_caps_the_slowest_is_judged() -> None:
+    worse = {contenders.AWS_PIPE: 29.0}
+    assert broken(field(capped(2.5)), field(capped(5), changed=worse)) == []
+    [found] = broken(field(capped(2.5), changed=worse), field(capped(5)))
+    assert "2.5 MiB/s" in found
+
+
 def test_small_objects_are_not_judged() -> None:
     assert broken(field(size=64 * MIB, changed={contenders.OURS: 60.0})) == []
 

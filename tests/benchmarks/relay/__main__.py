@@ -116,7 +116,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--delayed-size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--capped-size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--delays", nargs="*", type=float, default=[20, 80], metavar="MS")
-    parser.add_argument("--caps", nargs="*", type=float, default=[5], metavar="MIB_PER_S")
+    parser.add_argument("--caps", nargs="*", type=float, default=[2.5, 5], metavar="MIB_PER_S")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kill-size", type=int, default=1024, metavar="MIB")
