@@ -44,9 +44,12 @@ def test_stretches_are_the_part(offset: int, size: int, seconds: float) -> None:
     stretches, part = Stretches(), Part(7, offset, size)
     stretches.learn(8 * MIB, seconds)
     found = stretches.of(part)
-    assert 1 <= len(found) <= MOST_STRETCHES
+    # None is so short that it is not worth a request, and none keeps the others waiting.
+    assert 1 <= len(found) <= min(MOST_STRETCHES, max(1, size // MIB))
+    sizes = [piece.size for piece in found]
+    assert max(sizes) - min(sizes) < len(found)
     assert found[0].offset == offset
-    assert sum(piece.size for piece in found) == size
+    assert sum(sizes) == size
     ends = [piece.offset + piece.size for piece in found]
     assert ends[:-1] == [piece.offset for piece in found[1:]]
     assert {piece.number for piece in found} == {7}
