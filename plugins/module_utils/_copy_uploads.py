@@ -53,6 +53,8 @@ class Upload:
     """Whether the server was seen to refuse a part with a wrong checksum."""
     uses_kms: bool = False
     """Its ETags say nothing about the content."""
+    listed: frozenset[int] = frozenset()
+    """Parts of earlier runs: all that is known of them is what the server lists."""
     unsure: frozenset[int] = frozenset()
     """Parts of earlier runs whose checksum was made of the source anew."""
 
@@ -98,6 +100,7 @@ def sort_out(
         upload.with_checksums = bool(seen.get("ChecksumSHA256"))
         if _is_mark(seen, digest):
             upload.parts = _fitting_parts(listed, layout)
+            upload.listed = frozenset(upload.parts)
         # Without parts there is nothing to go on with, and another run may have just begun it.
         (fitting if upload.parts else others).append(upload)
     fitting.sort(key=lambda upload: len(upload.parts))

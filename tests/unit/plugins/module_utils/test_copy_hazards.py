@@ -18,6 +18,7 @@ from tests.unit.s3_in_memory import (
     SOURCE_BUCKET,
     TARGET_BUCKET,
     StoredThing,
+    md5,
     sha256,
 )
 
@@ -335,6 +336,29 @@ def test_parts_of_an_unprotected_run_that_s3_goes_on_with_are_read_again(
         "destination": proved,
         "parts_read_back": read_back,
     }
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_server_that_sums_up_whatever_comes_is_not_asked_what_was_sent(
+    relay: Relay, damaged: bool
+) -> None:
+    relay.s3.checks_checksums = False
+    relay.store(encryption=KMS)
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    assert relay.copy().state is State.FAILED
+    (upload,) = relay.s3.uploads.values()
+    if damaged:
+        # The run was killed before it could see the answer to its last part.
+        body = b"!" + upload.parts[2][0][1:]
+        upload.parts[2] = (body, md5(body).hex(), sha256(body))
+    entry = relay.copy()
+    assert entry.parts_reused == 2
+    assert entry.state is (State.FAILED if damaged else State.COPIED), entry.reason
+    assert relay.s3.has(KEY) is not damaged
+    if damaged:
+        assert "part 2 read back differs from what was sent" in entry.reason
+    else:
+        assert entry.proof == {"source": "tls", "destination": "read back", "parts_read_back": 4}
 
 
 @pytest.mark.parametrize("present", [True, False])
