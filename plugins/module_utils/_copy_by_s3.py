@@ -29,10 +29,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import (
 from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import plan
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import Proof, is_multipart
 from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_copy import CopyProver
-from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import CopyError
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    CopyError,
+    SourceChangedError,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import ServerSide
 from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged import (
     only_if_missing,
+    see_destination_again,
     see_source_again,
 )
 
@@ -129,12 +133,16 @@ class ByS3:
     def _copy_whole(self, job: Job, server: ServerSide) -> None:
         job.entry.parts = 1
         directives = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
-        answer = server.copy_whole(
-            ChecksumAlgorithm="SHA256",
-            **directives,
-            **job.settings,
-            **only_if_missing(self._means.destination, job, "CopyObject"),
-        )
+        condition = only_if_missing(self._means.destination, job, "CopyObject")
+        try:
+            answer = server.copy_whole(
+                ChecksumAlgorithm="SHA256", **directives, **job.settings, **condition
+            )
+        except SourceChangedError:
+            # S3 answers alike where the source is another one and where something came to the key.
+            see_source_again(self._means.source, job)
+            see_destination_again(self._means.destination, job)
+            raise
         see_source_again(self._means.source, job)
         result = answer.get("CopyObjectResult") or {}
         copy = self._copy_prover.look_at_copy(job, result)

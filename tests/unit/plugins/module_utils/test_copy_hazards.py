@@ -372,6 +372,50 @@ def test_equal_checksums_under_kms_are_no_equal_etags(relay: Relay, present: boo
     assert entry.proof == {"source": "sha256", "destination": "sha256", "parts_read_back": 0}
 
 
+def test_what_appears_while_s3_copies_with_one_request_is_not_overwritten(relay: Relay) -> None:
+    relay.store(b"small")
+
+    def appear(_params: Any) -> None:
+        relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+        raise TAKEN
+
+    relay.s3.before["CopyObject"] = [appear]
+    entry = relay.copy(method="server_side")
+    assert entry.state is State.FAILED
+    assert f"destination s3://{TARGET_BUCKET}/{KEY}: Something else was written" in entry.reason
+    assert relay.s3.get(KEY).body == b"another"
+
+
+def test_a_lost_answer_to_the_copy_with_one_request_is_no_failure(relay: Relay) -> None:
+    relay.store(b"small")
+    copy_object = relay.s3.cloud.replies["CopyObject"]
+
+    def lose_answer(params: Any) -> Any:
+        copy_object(params)
+        relay.s3.before["CopyObject"] = [failing(TAKEN)]
+        relay.s3.cloud.replies["CopyObject"] = copy_object
+        raise Refusal("InternalError", status=500)
+
+    relay.s3.cloud.replies["CopyObject"] = lose_answer
+    entry = relay.copy(method="server_side")
+    assert (entry.state, entry.changed) == (State.PRESENT, True), entry.reason
+    assert relay.s3.get(KEY).body == b"small"
+    assert relay.s3.has(RECORD_KEY)
+
+
+def test_a_source_that_changes_as_s3_copies_with_one_request_is_an_error(relay: Relay) -> None:
+    relay.store(b"small")
+
+    def change(_params: Any) -> None:
+        relay.store(b"other")
+
+    relay.s3.before["CopyObject"] = [change]
+    entry = relay.copy(method="server_side")
+    assert entry.state is State.FAILED
+    assert f"source s3://{SOURCE_BUCKET}/{KEY}" in entry.reason
+    assert not relay.s3.has(KEY)
+
+
 def test_a_copy_in_one_request_that_has_another_sum_is_deleted_again(relay: Relay) -> None:
     relay.store(BODY, part=len(BODY))
     copy_object = relay.s3.cloud.replies["CopyObject"]
