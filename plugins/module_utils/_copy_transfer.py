@@ -211,10 +211,11 @@ class Streaming:
     def read_ahead(self, parts: t.Sequence[Part], most: int) -> None:
         """Begin to read the first of these parts, before there is an upload for them.
 
-        :param most: how many, where memory has room for them.
+        :param most: how many, where memory has room for them and for one more: a part that comes
+            to its turn before these must not wait for what they hold.
         """
-        fitting = min(most, self.memory.limit // parts[0].size)
-        if fitting:
+        fitting = min(most, self.memory.limit // parts[0].size - 1)
+        if fitting > 0:
             self.ahead.start(parts[:fitting], self.memory, self.read_plain)
 
     def read_plain(self, part: Part) -> Content:

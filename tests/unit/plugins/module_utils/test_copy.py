@@ -7,6 +7,7 @@ twice, and what becomes of every fault.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -21,7 +22,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import C
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF, Seen
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import lay_out
+from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import plan
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import begin
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST, NEAR
 from tests.unit.cloud import NOON, Refusal
 from tests.unit.relay import (
@@ -982,6 +985,28 @@ def test_no_more_parts_are_read_ahead_than_may_move(relay: Relay, concurrency: i
     entry = relay.copy(concurrency=concurrency)
     assert entry.state is State.FAILED
     assert entry.counts.bytes_read == concurrency * PART
+
+
+def test_a_part_that_comes_to_its_turn_first_does_not_wait_for_those_read_ahead(
+    relay: Relay,
+) -> None:
+    relay.store()
+    copier = relay.copier(memory=2 * PART)
+    job = copier.observer.observe(_entry())
+    plan(copier.means, job)
+    stream = copier.means.streaming(job)
+    upload = begin(copier.means.destination, KEY, {})
+    with contextlib.closing(stream.ahead):
+        stream.read_ahead(job.layout.parts, 3)
+        sending = threading.Thread(
+            target=stream.send, args=(job.layout.parts[2], upload), daemon=True
+        )
+        sending.start()
+        sending.join(10)
+        assert not sending.is_alive()
+    assert relay.s3.sent_parts() == [3]
+    # Those before it are read ahead, as far as there is room.
+    assert copier.means.memory.most_held == 2 * PART
 
 
 def test_what_was_read_ahead_is_let_go_where_the_upload_cannot_begin(relay: Relay) -> None:
