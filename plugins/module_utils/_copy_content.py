@@ -75,6 +75,10 @@ class Chunks:
         """Return the next chunk, whole, whatever is asked for."""
         return self._chunks.popleft() if self._chunks else b""
 
+    def forget(self) -> None:
+        """Let go of what was not handed out."""
+        self._chunks.clear()
+
 
 class Content(Chunks):
     """A part as it came in, with its sums.

@@ -294,8 +294,12 @@ class Streaming:
         else:
             held = read_held(self.memory, part, partial(self.read, whole_md5=whole_md5))
         held.content.on_left = held.let_go
-        with contextlib.closing(held):
+        try:
             yield held.content
+        finally:
+            # The error that has ended it may keep the content until the part is sent again.
+            held.content.forget()
+            held.close()
 
 
 def refuse_other(

@@ -8,6 +8,7 @@ twice, and what becomes of every fault.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import threading
@@ -16,8 +17,10 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 from urllib3.exceptions import SSLError
 
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import COPY_OF, Seen
@@ -1291,6 +1294,30 @@ def test_s3_copies_parts_larger_than_the_memory(relay: Relay) -> None:
     del relay.s3.always["CopyObject"]
     entry = relay.copy(method="auto", memory=PART, part_size=2 * PART)
     assert (entry.state, entry.method) == (State.COPIED, "server_side")
+
+
+def test_a_part_that_waits_to_be_sent_again_is_not_held(relay: Relay) -> None:
+    relay.store()
+    held: list[int] = []
+
+    def refuse(params: Any, **_context: Any) -> None:
+        if params["PartNumber"] == 1 and not held:
+            relay.clock.during_sleep.append(lambda: held.append(_bytes_held()))
+            raise ClientError({"Error": {"Code": "SlowDown"}}, "UploadPart")
+
+    events = relay.wire.clients["s3"].meta.events
+    events.register_first("provide-client-params.s3.UploadPart", refuse)
+    try:
+        entry = relay.copy()
+    finally:
+        events.unregister("provide-client-params.s3.UploadPart", refuse)
+    assert (entry.state, held) == (State.COPIED, [0])
+
+
+def _bytes_held() -> int:
+    """Bytes of parts that were not handed out, wherever anything refers to them."""
+    contents = [thing for thing in gc.get_objects() if isinstance(thing, Content)]
+    return sum(len(chunk) for content in contents for chunk in content._chunks)
 
 
 def test_a_part_larger_than_the_memory_is_let_in_alone(relay: Relay) -> None:
