@@ -268,7 +268,8 @@ def is_passing(error: AmiStoreError) -> bool:
     code = error_code(error)
     if code:
         return code in THROTTLING_CODES | SERVER_CODES | PASSING_CODES | DAMAGE_CODES
-    return is_lost(error)
+    # S3 may answer 200 and fail afterwards; older releases of botocore then keep no code.
+    return is_lost(error) or isinstance(getattr(error.exception, "response", None), dict)
 
 
 def explain(side: Side, what: str, key: str, error: AmiStoreError) -> CopyError:

@@ -15,19 +15,21 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
+from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, send_once
 from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import (
     client_config,
     send_at_once,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import CHUNK, Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import sha256_of
+from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import is_passing
 
 BODY = b"a part" * CHUNK
 
 
-class NoAnswer(io.BytesIO):
+class Answer(io.BytesIO):
     def stream(self, **_options: Any) -> list[bytes]:
-        return []
+        return [self.read()]
 
 
 class Sent:
@@ -47,6 +49,7 @@ class Sent:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.fault: Exception | None = None
+        self.answer = b""
 
     def _keep(self, request: Any, **_context: Any) -> AWSResponse:
         self.headers.clear()
@@ -54,8 +57,9 @@ class Sent:
             raise self.fault
         for name, value in request.headers.items():
             self.headers[name.lower()] = value.decode() if isinstance(value, bytes) else value
-        self.body = b"".join(iter(lambda: request.body.read(CHUNK), b""))
-        return AWSResponse(request.url, 200, {}, NoAnswer())
+        body = request.body if hasattr(request.body, "read") else io.BytesIO(request.body)
+        self.body = b"".join(iter(lambda: body.read(CHUNK), b""))
+        return AWSResponse(request.url, 200, {}, Answer(self.answer))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
@@ -121,3 +125,19 @@ def test_a_manifest_is_sent_without_asking_first() -> None:
     sent.client.put_object(Bucket="vault", Key="key", Body=BODY, ChecksumSHA256=sum_of_body)
     assert sent.body == BODY
     assert "expect" not in sent.headers
+
+
+def test_a_fault_that_s3_tells_after_it_has_answered_200_passes() -> None:
+    sent = Sent("https://127.0.0.1:9", {})
+    sent.answer = b"<Error><Code>InternalError</Code><Message>Try again.</Message></Error>"
+    parts = {"Parts": [{"PartNumber": 1, "ETag": "etag"}]}
+    with pytest.raises(AmiStoreError) as failed:
+        send_once(
+            "complete",
+            sent.client.complete_multipart_upload,
+            Bucket="vault",
+            Key="key",
+            UploadId="upload",
+            MultipartUpload=parts,
+        )
+    assert is_passing(failed.value)
