@@ -83,7 +83,14 @@ class Tags:
         tags = self.read(destination, entry.key) if job.tags else None
         if tags is None:
             return False
-        entry.tags_before, entry.tags_after = tags, {**tags, **job.tags}
+        after = {**tags, **job.tags}
+        if after != tags and len(after) > MAX_OBJECT_TAGS:
+            raise CopyError(
+                message=f"destination {destination.bucket.url(entry.key)} has {len(tags)} tags,"
+                f" with those that it lacks {len(after)}; an S3 object takes {MAX_OBJECT_TAGS}."
+                " Remove some there, or give fewer in tags"
+            )
+        entry.tags_before, entry.tags_after = tags, after
         if entry.tags_after == entry.tags_before:
             return False
         if not self._means.options.check_mode:

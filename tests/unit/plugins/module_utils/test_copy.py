@@ -877,6 +877,19 @@ def test_too_many_tags_fail_before_anything_is_sent(relay: Relay) -> None:
     assert "CreateMultipartUpload" not in relay.s3.cloud.operations()
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_tags_that_a_kept_copy_has_no_room_for_are_an_error(relay: Relay, check_mode: bool) -> None:
+    relay.store(tags={str(number): "x" for number in range(6)})
+    relay.copy()
+    relay.s3.get(KEY).tags = there = {f"own-{number}": "x" for number in range(5)}
+    entry = relay.copy(check_mode=check_mode)
+    assert (entry.state, entry.changed) == (State.FAILED, False)
+    assert f"destination s3://{TARGET_BUCKET}/{KEY} has 5 tags" in entry.reason
+    assert relay.s3.get(KEY).tags == there
+    there.popitem()
+    assert relay.copy(check_mode=check_mode).changed
+
+
 def test_a_server_without_tags_is_no_obstacle(relay: Relay) -> None:
     relay.store()
     relay.s3.always["GetObjectTagging"] = failing(Refusal("NotImplemented", status=501))
