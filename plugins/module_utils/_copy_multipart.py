@@ -72,9 +72,9 @@ class Multipart:
         upload = job.unfinished.fitting
         if upload is not None:
             return self._mark(job, upload)
-        job.entry.changed = True
         key, destination = job.entry.key, self._means.destination
         upload = _copy_uploads.begin(destination, key, job.settings)
+        job.entry.changed = True
         self._mark(job, upload)
         if upload.marked and not _copy_uploads.lists_checksums(destination, key, upload):
             useless = upload
