@@ -93,11 +93,15 @@ def lay_out(size: int, source_part_size: int | None = None, wanted: int | None =
             f"the object has {size} bytes; objects of up to {LARGEST_OBJECT} (5 TiB) are copied"
         )
     least = max(SMALLEST_PART, -(-size // MOST_PARTS))
-    step, target = MIB, max(least, wanted or DEFAULT_PART)
+    part_size = _multiple(MIB, max(least, wanted or DEFAULT_PART))
     most = LARGEST_SINGLE if source_part_size == size else LARGEST_FOLLOWED
     if source_part_size and source_part_size <= max(most, wanted or 0):
-        step, target = source_part_size, max(least, wanted or 0)
-    part_size = -(-target // step) * step
+        followed = _multiple(source_part_size, max(least, wanted or 0))
+        part_size = followed if followed <= LARGEST_PART else part_size
     if part_size > LARGEST_PART:
         raise InputError(f"a part of {part_size} bytes is above the largest (5 GiB)")
     return Layout(size, part_size, source_part_size)
+
+
+def _multiple(step: int, least: int) -> int:
+    return -(-least // step) * step

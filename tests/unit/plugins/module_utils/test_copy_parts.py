@@ -80,6 +80,11 @@ def test_otherwise_whole_multiples_of_them_are_taken(
     assert not layout.equals_source
 
 
+def test_the_largest_part_is_taken_where_no_multiple_of_the_sources_fits() -> None:
+    layout = lay_out(LARGEST_OBJECT, 60 * MIB, LARGEST_PART)
+    assert (layout.part_size, layout.follows_source) == (LARGEST_PART, False)
+
+
 def test_parts_of_the_source_that_are_too_many_are_joined() -> None:
     layout = lay_out(10_000 * 8 * MIB, 8 * MIB)
     assert layout.part_size == 16 * MIB
