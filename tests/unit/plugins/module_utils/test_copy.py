@@ -721,7 +721,7 @@ def test_what_fails_one_object_names_side_key_and_fix(
     relay.s3.always[operation] = failing(refusal)
     if operation == "UploadPart":
         relay.s3.always[operation] = lambda params: (
-            None if params["PartNumber"] >= 9_999 else failing(refusal)(params)
+            None if params["PartNumber"] >= 9_998 else failing(refusal)(params)
         )
     entry = relay.copy()
     assert entry.state is State.FAILED
