@@ -96,9 +96,10 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with 12, with more where
-        its first bytes come slowly, and more move as long as more of them are faster. Fewer do once
-        a server asks to slow down, and where more would not fit into O(memory).
+      - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
+        the two sides are far away or its first bytes come slowly, and more move as long as more of
+        them are faster. Fewer do once a server asks to slow down, and where more would not fit into
+        O(memory).
       - Each part is read, over up to four connections where one is slow, and then sent over one.
         Where the network gives each connection its share, as between partitions, more parts at a
         time are faster.
@@ -136,7 +137,8 @@ options:
   abort_unfinished_after:
     description:
       - After how many days an unfinished upload of this module is aborted when it does not fit the
-        source or the options any more. Uploads of others are never touched.
+        source or the options any more. The next run that copies to the same key does so, one that
+        finds the copy there does not. Uploads of others are never touched.
     type: int
     default: 7
 attributes:
