@@ -15,15 +15,17 @@ from datetime import datetime, timezone
 from enum import Enum
 
 NO_ANSWER: tuple[type[Exception], ...] = ()
-"""What botocore raises when no answer came, be it that the request was never received."""
+"""What is raised when no answer came, be it that the request was never received."""
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError
     from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
 
-    # An answer that cannot be read, such as a proxy's page, is none of AWS's.
-    NO_ANSWER = (HTTPClientError, NoConnectionError, ResponseParserError)
+    # An answer that cannot be read, such as a proxy's page, is none of AWS's. What breaks off while
+    # a body or an error is read, botocore does not always put into words of its own.
+    NO_ANSWER = (HTTPClientError, NoConnectionError, ResponseParserError, HTTPError)
 
 from ansible_collections.amazon.aws.plugins.module_utils.common import set_collection_info
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
@@ -115,14 +117,14 @@ class InputError(AmiStoreError):
 
 @contextlib.contextmanager
 def _trying_to(description: str) -> t.Iterator[None]:
-    """Turn botocore's errors into ours.
+    """Turn the errors of botocore, and of urllib3 below it, into ours.
 
     amazon.aws's own handlers take the description for a template since 11.4, and an object's key
     may hold braces.
     """
     try:
         yield
-    except (BotoCoreError, ClientError, ResponseParserError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError, HTTPError) as error:
         raise AmiStoreError(message=f"Failed to {description}", exception=error) from error
 
 

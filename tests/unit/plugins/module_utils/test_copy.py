@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
-from urllib3.exceptions import SSLError
+from urllib3.exceptions import ProtocolError, SSLError
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyEntry, State
@@ -628,6 +628,24 @@ def test_throttling_and_server_faults_are_waited_out(relay: Relay) -> None:
     assert relay.copy().state is State.COPIED
     assert relay.s3.get(KEY).body == BODY
     assert len(relay.clock.slept) == 9
+
+
+@pytest.mark.parametrize("fault", [SSLError("bad record mac"), ProtocolError("broken")])
+def test_an_answer_that_breaks_off_is_asked_for_again(relay: Relay, fault: Exception) -> None:
+    relay.store()
+    broken: set[str] = set()
+
+    def break_off(params: Any) -> None:
+        what = params.get("Range", params["Key"])
+        if what not in broken:
+            broken.add(what)
+            raise fault
+
+    relay.s3.always["GetObject"] = break_off
+    entry = relay.copy()
+    assert (entry.state, entry.reason) == (State.COPIED, "")
+    assert relay.s3.get(KEY).body == BODY
+    assert {MANIFEST_KEY, f"bytes=0-{PART - 1}"} <= broken
 
 
 def test_throttling_lowers_the_number_of_parts_at_a_time(relay: Relay) -> None:
