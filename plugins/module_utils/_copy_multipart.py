@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import typing as t
 from dataclasses import replace
-from datetime import timedelta
 
 from ansible_collections.amistore.aws.plugins.module_utils import _copy_uploads
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_text
@@ -101,10 +100,9 @@ class Multipart:
 
         :raises CopyError: says what to do.
         """
-        days = self._means.options.abort_unfinished_after
-        oldest = self._means.clock.date() - timedelta(days=days)
+        days, now = self._means.options.abort_unfinished_after, self._means.clock.date()
         for upload in job.unfinished.others:
-            if upload.initiated and upload.initiated <= oldest:
+            if upload.initiated and (now - upload.initiated).days >= days:
                 _copy_uploads.abort(self._means.destination, job.entry.key, upload)
                 job.entry.changed = True
 

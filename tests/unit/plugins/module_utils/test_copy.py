@@ -391,6 +391,17 @@ def test_leftovers_are_aborted_after_the_stated_age(relay: Relay) -> None:
     assert relay.s3.uploads == {}
 
 
+def test_leftovers_stay_where_so_many_days_are_asked_for_that_none_is_so_old(relay: Relay) -> None:
+    relay.store()
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    relay.copy()
+    (old,) = relay.s3.uploads.values()
+    old.initiated = NOON.replace(year=2020)
+    entry = relay.copy(tags={"a": "1"}, abort_unfinished_after=10**12)
+    assert (entry.state, entry.reason) == (State.COPIED, "")
+    assert list(relay.s3.uploads.values()) == [old]
+
+
 def test_nothing_unfinished_stays_when_it_is_not_wanted(relay: Relay) -> None:
     relay.store()
     relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
