@@ -119,7 +119,7 @@ def _record(section: t.Any) -> Record | None:
 def _section_of(content: bytes | None) -> t.Any:
     try:
         document = json.loads(content) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document.get(SECTION) if isinstance(document, dict) else None
 

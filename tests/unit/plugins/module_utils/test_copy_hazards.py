@@ -161,6 +161,18 @@ def test_a_record_beside_a_manifest_with_an_outdated_one_counts(relay: Relay) ->
     assert relay.copy().changed is False
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff", b'{"copy": 1}', b"[]"])
+def test_what_is_no_record_counts_for_none(relay: Relay, content: bytes) -> None:
+    relay.s3.kms = True
+    relay.store()
+    relay.copy()
+    relay.s3.put(RECORD_KEY, StoredThing(content), TARGET_BUCKET)
+    entry = relay.copy()
+    assert (entry.state, entry.reason) == (State.PRESENT, "")
+    assert entry.proof == {"source": "read twice", "destination": "read back", "parts_read_back": 4}
+    assert relay.copy().changed is False
+
+
 def test_a_manifest_of_another_object_is_not_made_to_fit(relay: Relay) -> None:
     relay.store()
     manifest(relay, SOURCE_BUCKET, "web", "of an older object")
