@@ -24,7 +24,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._inputs import (
     clean_image_ids,
     clean_object_tags,
     clean_prefix,
-    clean_wait_timeout,
     given,
     image_id_of,
     image_key,
@@ -125,7 +124,7 @@ class CopyOptions:
             concurrency=_clean_concurrency(params["concurrency"]),
             memory=_clean_memory(params["memory"]),
             part_size=_clean_part_size(params["part_size"]),
-            wait_timeout=clean_wait_timeout(params["wait_timeout"]),
+            wait_timeout=_clean_wait_timeout(params["wait_timeout"]),
             keep_unfinished=params["keep_unfinished"],
             abort_unfinished_after=_clean_days(params["abort_unfinished_after"]),
             check_mode=check_mode,
@@ -178,6 +177,12 @@ def _clean_part_size(value: int | None) -> int | None:
             f" {LARGEST_PART // MIB} MiB."
         )
     return size
+
+
+def _clean_wait_timeout(value: int) -> int:
+    if value < 1:
+        raise InputError(f"wait_timeout {value} leaves no time to copy: give seconds, at least 1.")
+    return value
 
 
 def _clean_days(value: int) -> int:

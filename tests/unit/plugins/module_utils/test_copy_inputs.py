@@ -103,7 +103,7 @@ def test_what_to_copy_is_said_in_one_way(given: dict[str, Any], told: str) -> No
         ({"concurrency": 257}, "concurrency 257"),
         ({"part_size": 4}, "part_size 4"),
         ({"part_size": 5121}, "part_size 5121"),
-        ({"wait_timeout": 0}, "wait_timeout 0"),
+        ({"wait_timeout": 0}, "wait_timeout 0 leaves no time to copy: give seconds, at least 1."),
         ({"abort_unfinished_after": 0}, "abort_unfinished_after 0"),
     ],
 )
