@@ -42,7 +42,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     SourceChangedError,
     explain,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import Stretches
+from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import (
+    Stretches,
+    seconds_in_one,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
@@ -239,18 +242,24 @@ class Streaming:
             raise CopyError(error.message) from error
 
     def _fetch(self, part: Part, content: Content) -> Content:
-        """Read a part once, over several connections where one is slow."""
+        """Read a part once, over several connections where one is slow or may be."""
         pieces = self.stretches.of(part)
         began = self.source.clock.now()
         if len(pieces) == 1:
             content.on_came = Foresight(part.size, self.source.clock.now, self.foresee).saw
             fetch(self.source, self.seen, part, content)
         else:
-            reads = [partial(fetch, self.source, self.seen, piece, Chunks()) for piece in pieces]
-            for read in together(*reads):
+            for read in together(*(partial(self._fetch_stretch, part, piece) for piece in pieces)):
                 content.take_in(read())
         self.stretches.learn(pieces[0].size, self.source.clock.now() - began)
         return content
+
+    def _fetch_stretch(self, part: Part, stretch: Part) -> Chunks:
+        began = self.source.clock.now()
+        chunks = fetch(self.source, self.seen, stretch, Chunks())
+        took, round_trip = self.source.clock.now() - began, self.source.round_trip
+        self.foresee(part.size, seconds_in_one(part, stretch, took, round_trip))
+        return chunks
 
     def sum_up(self, part: Part) -> str:
         """Return the checksum of a part of the source, read anew."""

@@ -97,10 +97,11 @@ options:
   concurrency:
     description:
       - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
-        the two sides are far away or its first bytes come slowly, and more move as long as more of
-        them are faster. Fewer do once a server asks to slow down, and where more would not fit into
+        the sides are far away or its first bytes come slowly, and more move as long as more of them
+        are faster. Fewer do once a server asks to slow down, and where more would not fit into
         O(memory).
-      - Each part is read, over up to four connections where one is slow, and then sent over one.
+      - Each part is read, over up to four connections if it is among the first or one is slow, and
+        then sent over one.
         Where the network gives each connection its share, as between partitions, more parts at a
         time are faster.
     type: int

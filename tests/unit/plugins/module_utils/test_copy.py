@@ -599,9 +599,9 @@ def test_a_server_that_sends_the_whole_object_for_a_part_is_not_read(
     relay.s3.cloud.replies["GetObject"] = ignore_range
     entry = relay.copy(concurrency=concurrency)
     assert entry.state is State.FAILED
-    assert f"{len(BODY)} bytes came instead of the {PART}" in entry.reason
-    # Ten tries each: of those that were read ahead, and of none a second time.
-    assert len(relay.bodies_read()) <= 10 * concurrency
+    assert f"{len(BODY)} bytes came instead of the " in entry.reason
+    # Ten tries each: of both halves of those that were read ahead, and of none a second time.
+    assert len(relay.bodies_read()) <= 10 * 2 * concurrency
     assert entry.counts.bytes_read == 0
 
 
@@ -957,17 +957,46 @@ def test_slow_parts_are_read_over_several_connections(relay: Relay) -> None:
             relay.clock.time += 5
 
     relay.s3.always["GetObject"] = dawdle
-    # The first two are read ahead, before anybody knows how long a part takes.
     entry = relay.copy(concurrency=1)
     assert (entry.state, entry.parts) == (State.COPIED, 5)
     assert relay.s3.get(KEY).body == body
     ranges = [params.get("Range") for params in relay.s3.cloud.params("GetObject")]
-    assert f"bytes=0-{PART - 1}" in ranges
     quarter = PART // 4
     assert {
         f"bytes={2 * PART + place * quarter}-{2 * PART + (place + 1) * quarter - 1}"
         for place in range(4)
     } <= set(ranges)
+
+
+def test_the_first_parts_are_read_over_several_connections_until_one_is_known_to_be_fast(
+    relay: Relay,
+) -> None:
+    relay.store()
+    assert relay.copy(concurrency=1).state is State.COPIED
+    ranges = [params["Range"] for params in relay.s3.cloud.params("GetObject") if "Range" in params]
+    half = PART // 2
+    assert sorted(ranges[:2]) == [f"bytes=0-{half - 1}", f"bytes={half}-{PART - 1}"]
+    assert ranges[2:] == [part.range for part in lay_out(len(BODY), PART).parts[1:]]
+
+
+@pytest.mark.parametrize(("seconds", "number"), [(0, NEAR), (5, 64)])
+def test_what_the_first_stretches_take_tells_how_many_parts_to_move(
+    relay: Relay, seconds: int, number: int
+) -> None:
+    relay.store()
+    copier = relay.copier(concurrency=64)
+    limits: list[int] = []
+
+    def dawdle(params: Any) -> None:
+        if "Range" in params:
+            relay.clock.time += seconds
+
+    relay.s3.always["GetObject"] = dawdle
+    relay.s3.always["UploadPart"] = lambda _params: limits.append(copier.means.pace.limit)
+    entry = CopyEntry(KEY, KEY)
+    copier.copy(entry)
+    assert entry.state is State.COPIED
+    assert limits[-1] == number
 
 
 @pytest.mark.parametrize("damage", [Refusal("PreconditionFailed", status=412), FORBIDDEN])
@@ -993,7 +1022,7 @@ def test_parts_are_read_while_the_upload_begins(relay: Relay) -> None:
     both = threading.Barrier(2, timeout=30)
 
     def meet(params: Any) -> None:
-        if params.get("Range") in (None, f"bytes=0-{PART - 1}"):
+        if params.get("Range") in (None, f"bytes=0-{PART // 2 - 1}"):
             both.wait()
 
     relay.s3.always["CreateMultipartUpload"] = meet
@@ -1001,7 +1030,8 @@ def test_parts_are_read_while_the_upload_begins(relay: Relay) -> None:
     entry = relay.copy()
     assert (entry.state, relay.s3.get(KEY).body) == (State.COPIED, BODY)
     ranges = [params["Range"] for params in relay.s3.cloud.params("GetObject") if "Range" in params]
-    assert len(ranges) == len(set(ranges)) == entry.parts
+    assert len(ranges) == len(set(ranges))
+    assert entry.counts.bytes_read == len(BODY)
 
 
 def test_more_parts_move_where_the_sides_are_far_away(relay: Relay) -> None:
@@ -1105,7 +1135,9 @@ def test_nothing_is_read_ahead_for_an_upload_that_goes_on(relay: Relay) -> None:
     before = len(relay.bodies_read())
     entry = relay.copy()
     assert (entry.state, entry.parts_reused) == (State.COPIED, 2)
-    assert len(relay.bodies_read()) - before == entry.parts - entry.parts_reused
+    # The third part in halves, and the end.
+    assert len(relay.bodies_read()) - before == 2 + 1
+    assert entry.counts.bytes_read == len(BODY) - 2 * PART
 
 
 def refuse_part_three(params: Any) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MI
 from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import (
     MOST_STRETCHES,
     Stretches,
+    seconds_in_one,
 )
 
 PART = Part(3, 16 * MIB, 8 * MIB)
@@ -23,9 +24,26 @@ PART = Part(3, 16 * MIB, 8 * MIB)
 )
 def test_slow_connections_are_joined_by_others(seconds: float, number: int) -> None:
     stretches = Stretches()
-    assert stretches.of(PART) == [PART]
     stretches.learn(PART.size, seconds)
     assert len(stretches.of(PART)) == number
+
+
+@pytest.mark.parametrize(
+    ("size", "number"),
+    [(0, 1), (1, 1), (4 * MIB - 1, 1), (5 * MIB, 2), (8 * MIB, 4), (64 * MIB, 4)],
+)
+def test_before_anything_is_known_parts_are_read_over_several(size: int, number: int) -> None:
+    assert len(Stretches().of(Part(1, 0, size))) == number
+
+
+@pytest.mark.parametrize(
+    ("seconds", "round_trip", "whole"), [(0.4, 0.0, 1.6), (0.5, 0.1, 1.7), (0.1, 0.2, 0.1)]
+)
+def test_a_stretch_tells_how_long_all_of_the_part_would_take(
+    seconds: float, round_trip: float, whole: float
+) -> None:
+    quarter = Part(PART.number, PART.offset, PART.size // 4)
+    assert seconds_in_one(PART, quarter, seconds, round_trip) == pytest.approx(whole)
 
 
 def test_the_number_does_not_swing_where_each_connection_is_capped() -> None:
@@ -38,11 +56,14 @@ def test_the_number_does_not_swing_where_each_connection_is_capped() -> None:
 
 
 @given(
-    offset=st.integers(0, 1 << 42), size=st.integers(0, 64 * MIB), seconds=st.floats(0.001, 100.0)
+    offset=st.integers(0, 1 << 42),
+    size=st.integers(0, 64 * MIB),
+    seconds=st.none() | st.floats(0.001, 100.0),
 )
-def test_stretches_are_the_part(offset: int, size: int, seconds: float) -> None:
+def test_stretches_are_the_part(offset: int, size: int, seconds: float | None) -> None:
     stretches, part = Stretches(), Part(7, offset, size)
-    stretches.learn(8 * MIB, seconds)
+    if seconds:
+        stretches.learn(8 * MIB, seconds)
     found = stretches.of(part)
     # None is so short that it is not worth a request, and none keeps the others waiting.
     assert 1 <= len(found) <= min(MOST_STRETCHES, max(1, size // MIB))
