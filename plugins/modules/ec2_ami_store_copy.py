@@ -96,10 +96,10 @@ options:
     default: auto
   concurrency:
     description:
-      - How many parts may move at a time, 1 to 256. Each object begins with a few, with more where
-        the sides are far away or its first bytes come slowly, and more move as long as more of them
-        are faster. Fewer do once a server asks to slow down, and where more would not fit into
-        O(memory).
+      - How many parts may move at a time, 1 to 256. Where the bytes stream through this machine,
+        each object begins with 5, with more where requests take long or its first bytes come
+        slowly. More move as long as more of them are faster. Fewer do once a server asks to slow
+        down, and where more would not fit into O(memory).
       - Each part is read, over up to four connections if it is among the first or one is slow, and
         then sent over one.
         Where the network gives each connection its share, as between partitions, more parts at a
@@ -200,6 +200,7 @@ EXAMPLES = r"""
 
 - name: Copy one object, encrypted with a key of the destination
   amistore.aws.ec2_ami_store_copy:
+    source_region: us-east-1
     source_bucket: my-ami-bucket
     object_keys:
       - dr/production/ami-0abcdef1234567890.bin
@@ -238,7 +239,9 @@ images:
       type: str
       sample: dr/production/ami-0abcdef1234567890.bin
     manifest_key:
-      description: The key of the copy's manifest, V(null) where the source has none.
+      description: >-
+        The key of the copy's manifest, V(null) where the source has none or this run did not come
+        to it.
       returned: always
       type: str
       sample: dr/production/ami-0abcdef1234567890.json

@@ -9,7 +9,9 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import NEAR
 from ansible_collections.amistore.aws.plugins.modules import ec2_ami_store_copy
 from tests.unit.cloud import ACCOUNT, Cloud, Refusal
 from tests.unit.module_runner import Result, Runner
@@ -178,3 +180,19 @@ def test_source_credentials_are_neither_shown_nor_needed(run: Runner, s3: S3InMe
     )
     assert not result.failed
     assert "of-the-source" not in json.dumps(result.values)
+
+
+def test_the_documentation_tells_with_how_many_parts_a_copy_begins() -> None:
+    options = yaml.safe_load(ec2_ami_store_copy.DOCUMENTATION)["options"]
+    assert f"each object begins with {NEAR}," in " ".join(options["concurrency"]["description"])
+
+
+def test_a_bucket_of_the_examples_is_in_one_region() -> None:
+    regions: dict[str, set[str]] = {}
+    for example in yaml.safe_load(ec2_ami_store_copy.EXAMPLES):
+        given = example["amistore.aws.ec2_ami_store_copy"]
+        here = given.get("region")
+        regions.setdefault(given["bucket"], set()).add(here)
+        regions.setdefault(given["source_bucket"], set()).add(given.get("source_region", here))
+    assert {len(places - {None}) for places in regions.values()} <= {0, 1}
+    assert regions["my-ami-bucket"] == {"us-east-1", None}
