@@ -252,6 +252,7 @@ def test_keys_of_the_source_can_be_in_the_environment(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"more": {"amistore_source_profile": ""}}, "and the source has none"),
         ({"amistore_store": "false", "amistore_image_names": "web*"}, "amistore_store is false"),
         ({"amistore_image_ids": ""}, "No AMIs are given"),
         ({"amistore_image_ids": "ami-1", "amistore_copy_timeout": 0}, "amistore_copy_timeout"),
