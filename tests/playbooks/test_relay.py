@@ -118,7 +118,7 @@ def large_bodies(emulator: Emulator) -> list[dict[str, Any]]:
 
 @pytest.mark.every_core
 def test_from_one_partition_to_another_and_once_more(
-    relay: Launch, source: Emulator, target: Emulator, tmp_path: Path
+    relay: Launch, look: Look, source: Emulator, target: Emulator, tmp_path: Path
 ) -> None:
     web, db = source.seed([WEB, DB])
     report = tmp_path / "report.json"
@@ -160,16 +160,33 @@ def test_from_one_partition_to_another_and_once_more(
 
 @pytest.mark.every_core
 def test_one_that_fails_does_not_keep_the_others(
-    relay: Launch, source: Emulator, target: Emulator
+    relay: Launch, source: Emulator, target: Emulator, tmp_path: Path
 ) -> None:
     web, gone = [*source.seed([WEB]), "ami-0aaaaaaaaaaaaaaaa"]
-    job = relay(amistore_image_ids=f"{gone}\n{web}")
+    report = tmp_path / "report.json"
+    more = {"amistore_report": str(report)}
+    job = relay(amistore_image_ids=f"{gone}\n{web}", more=more)
     assert not job.succeeded
     assert images_by_name(target)["web (1)"]["state"] == "available"
     assert list(job.artifacts["amistore_relayed_image_ids"]) == [web]
     assert job.artifacts["amistore_not_relayed_image_ids"] == [gone]
     [told] = job.results("Fail where an AMI did not arrive")
     assert gone in told["msg"]
+    reasons = {
+        entry["former_image_id"]: entry["reason"] for entry in json.loads(report.read_text())
+    }
+    assert reasons[web] is None
+    assert "not visible to this account" in reasons[gone]
+
+
+@pytest.mark.parametrize("options", ["", "--check"])
+def test_a_wrong_target_is_seen_before_anything_is_stored(
+    relay: Launch, source: Emulator, target: Emulator, options: str
+) -> None:
+    [web] = source.seed([WEB])
+    job = relay(options, amistore_image_ids=web, amistore_bucket="landign")
+    assert "landign" in job.failure
+    assert "CreateStoreImageTask" not in source.requests()
 
 
 def test_a_copy_that_breaks_off_goes_on_where_it_was(
