@@ -246,19 +246,24 @@ def test_keys_of_the_source_can_be_in_the_environment(
     sides |= {
         "AWS_ENDPOINT_URL": source.url,
         "AMISTORE_SOURCE_ACCESS_KEY_ID": own["AWS_ACCESS_KEY_ID"],
-        "AMISTORE_SOURCE_SECRET_ACCESS_KEY": own["AWS_SECRET_ACCESS_KEY"],
+        "AMISTORE_SOURCE_SECRET_ACCESS_KEY": "a-secret-of-the-source",
+        "AMISTORE_SOURCE_SESSION_TOKEN": "a-token-of-the-source",
         "AWS_ACCESS_KEY_ID": "EMULATEDACCESSKEY002",
-        "AWS_SECRET_ACCESS_KEY": "not checked",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-target",
     }
     source.scenario(accounts={"EMULATEDACCESSKEY002": "222222222222"})
     nothing = {"amistore_source_profile": "", "amistore_profile": ""}
     job = relay(
+        "-vvv",
         amistore_image_ids=web,
         amistore_region="us-east-1",
         amistore_restore="false",
         more=nothing,
     )
     assert not job.succeeded
+    for secret in ("a-secret-of-the", "a-token-of-the"):
+        assert secret not in job.output
+        assert secret not in str(job.events)
     callers = {entry["account"] for entry in source.log() if entry["bucket"] == "landing"}
     assert callers == {"222222222222"}
     assert {entry["account"] for entry in source.log() if entry["service"] == "ec2"} == {
