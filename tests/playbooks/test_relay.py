@@ -32,7 +32,15 @@ TAGS = {"env": "prod", "backup": ""}
 WEB = {"name": "web (1)", "tags": TAGS, "volumes": DISKS}
 DB = {"name": "db-1", "description": "a database", "tags": {"env": "prod"}, "volumes": DISKS[:1]}
 
+SIDES = {
+    "commercial": {"profile": "commercial", "region": "us-east-1"},
+    "govcloud": {"profile": "govcloud", "region": "us-gov-west-1"},
+}
+# Of the environment, which may have some.
+NO_KEYS = {"access_key": "", "secret_key": "", "session_token": ""}
+
 Launch = Callable[..., Job]
+Look = Callable[[str, str, str, str], tuple[Any, Any, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +115,54 @@ def relay(leg: Environment, sides: dict[str, str], python: str, tmp_path: Path) 
     return relay
 
 
+@pytest.fixture
+def look(leg: Environment, sides: dict[str, str], python: str, tmp_path: Path) -> Look:
+    """Tells what AWS shows of an AMI and of its stored image, whatever the relay says."""
+    folder = tmp_path / "look"
+    folder.mkdir()
+    controller = Controller(leg, None, folder, python)
+
+    def look(profile: str, image_id: str, bucket: str, object_key: str) -> tuple[Any, Any, bytes]:
+        body = folder / profile
+        there = {"bucket": bucket, "object": object_key, "mode": "get", "dest": str(body)}
+        beside = {"bucket": bucket, "prefix": str(Path(object_key).parent), "include": ["manifest"]}
+        tasks = [
+            {"name": "image", "amazon.aws.ec2_ami_info": {"image_ids": [image_id]}},
+            {"name": "beside", "amistore.aws.ec2_ami_store_info": beside},
+            {"name": "body", "amazon.aws.s3_object": there},
+        ]
+        play = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "module_defaults": {"group/amistore.aws.aws": {**SIDES[profile], **NO_KEYS}},
+            "tasks": tasks,
+        }
+        (folder / "play.yml").write_text(json.dumps([play]))
+        job = controller.run(str(folder / "play.yml"), {}, environment=sides)
+        assert job.succeeded, job.output
+        [image] = job.results("image")[0]["images"]
+        manifests = {
+            stored["object_key"]: stored["manifest"]
+            for stored in job.results("beside")[0]["stored_images"]
+        }
+        return image, manifests[object_key], body.read_bytes()
+
+    return look
+
+
+def of_the_image(image: dict[str, Any]) -> dict[str, Any]:
+    """What an AMI brings along, and nothing of its place."""
+    same = ("name", "description", "architecture", "root_device_name", "virtualization_type")
+    disks = {
+        disk["device_name"]: {
+            name: disk["ebs"][name] for name in ("volume_size", "volume_type", "encrypted")
+        }
+        for disk in image["block_device_mappings"]
+    }
+    return {name: image.get(name) for name in same} | {"disks": disks}
+
+
 def images_by_name(emulator: Emulator) -> dict[str, dict[str, Any]]:
     return {image["name"]: image for image in emulator.images()}
 
@@ -143,6 +199,19 @@ def test_from_one_partition_to_another_and_once_more(
     assert (told["stored"], told["copied"], told["state"]) == ("Completed", "Copied", "available")
     assert (told["method"], told["size"], told["compared"]) == ("streaming", OBJECT_SIZE, True)
     assert sum(entry["received"] for entry in large_bodies(target)) == 2 * OBJECT_SIZE
+    for former, name in ((web, "web (1)"), (db, "db-1")):
+        key = f"dr/{former}.bin"
+        original, manifest, body = look("commercial", former, "vault", key)
+        image, manifest_of_copy, copied = look("govcloud", there[name]["image_id"], "landing", key)
+        assert of_the_image(image) == of_the_image(original)
+        added = {
+            tag: value for tag, value in image["tags"].items() if not tag.startswith("amistore:")
+        }
+        assert added == {**original["tags"], "relayed": "yes"}
+        assert manifest_of_copy["image"] == manifest["image"]
+        assert manifest_of_copy["snapshots"] == manifest["snapshots"]
+        assert len(body) == OBJECT_SIZE
+        assert copied == body
 
     for side in (source, target):
         side.call("POST", "/requests/reset", {})
