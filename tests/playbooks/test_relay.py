@@ -340,6 +340,36 @@ def test_keys_of_the_source_can_be_in_the_environment(
     }
 
 
+def test_roles_are_taken_on_anew_for_each_step_that_may_come_late(
+    relay: Launch, source: Emulator, target: Emulator, sides: dict[str, str]
+) -> None:
+    [web] = source.seed([WEB])
+    own = source.environment
+    source.plant_buckets({"name": "landing", "owner": "222222222222"})
+    sides |= {
+        name: own[name]
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+    more = {
+        "amistore_source_profile": "",
+        "amistore_profile": "",
+        "amistore_source_role_arn": "arn:aws:iam::123456789012:role/out",
+        "amistore_role_arn": "arn:aws:iam::222222222222:role/in",
+    }
+    job = relay("-vvv", amistore_image_ids=web, amistore_region="us-east-1", more=more)
+    assert job.succeeded, job.output
+    assert [image["owner"] for image in source.images()] == ["123456789012", "222222222222"]
+    log = source.log()
+    taken_on = [n for n, entry in enumerate(log) if entry["action"] == "AssumeRole"]
+    # With what the machine has, not with what a role gave before.
+    assert {log[number]["account"] for number in taken_on} == {"123456789012"}
+    steps = [
+        next(n for n, entry in enumerate(log) if entry["action"] == action)
+        for action in ("CreateStoreImageTask", "CreateMultipartUpload", "CreateRestoreImageTask")
+    ]
+    assert [sum(number < step for number in taken_on) for step in steps] == [2, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
