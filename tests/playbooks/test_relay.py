@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.emulator.client import Emulator
 from tests.playbooks import survey_rules
@@ -24,6 +26,9 @@ SURVEY = survey_rules.load(ROOT / "extensions" / "awx" / "surveys" / "relay.json
 OBJECT_SIZE = 20 * 1024**2 + 5
 # A manifest, a list, a tag set: never the body of a stored image.
 SMALL = 100_000
+FLEET = 500
+# It takes a few, and would take minutes if each were looked for among all.
+MOST_SECONDS = 45.0
 DISKS = [
     {"device": "/dev/xvda", "size": 8, "snapshot_tags": {"disk": "root"}},
     {"device": "/dev/sdf", "size": 20},
@@ -368,6 +373,52 @@ def test_roles_are_taken_on_anew_for_each_step_that_may_come_late(
         for action in ("CreateStoreImageTask", "CreateMultipartUpload", "CreateRestoreImageTask")
     ]
     assert [sum(number < step for number in taken_on) for step in steps] == [2, 4, 5]
+
+
+def test_what_came_of_a_fleet_is_told_in_seconds(
+    leg: Environment, python: str, tmp_path: Path
+) -> None:
+    [play] = yaml.safe_load((ROOT / "playbooks" / "relay.yml").read_text())
+    [steps] = [task for task in play["tasks"] if "always" in task]
+    told = ("Show how far each came", "Hand the result on to the next job of a workflow")
+    ids = [f"ami-{number:017x}" for number in range(FLEET)]
+    keys = [
+        {"source_key": f"dr/{image_id}.bin", "object_key": f"dr/{image_id}.bin"} for image_id in ids
+    ]
+    copied = {"size": 1, "bytes_sent": 1, "seconds": 1.5, "method": "streaming", "checksum": "sum"}
+    results = {
+        "stored": [
+            {"image_id": image_id, "state": "Completed", "failure_reason": None} for image_id in ids
+        ],
+        "copied": [
+            {**key, **copied, "state": "Copied", "proof": {}, "reason": None} for key in keys
+        ],
+        "result": [
+            {**key, "image_id": image_id, "name": "web", "state": "available", "state_reason": None}
+            for key, image_id in zip(keys, ids[1:] + ids[:1], strict=True)
+        ],
+    }
+    given: dict[str, Any] = {
+        f"amistore__{name}": {"images": images} for name, images in results.items()
+    }
+    given |= {"amistore__image_ids": ids, "amistore__given": {"store": True, "restore": True}}
+    stand_in = {
+        **{name: play[name] for name in ("connection", "gather_facts")},
+        "hosts": "localhost",
+        "vars": {
+            name: value for name, value in play["vars"].items() if name.startswith("amistore__")
+        },
+        "tasks": [{"name": "Begin", "ansible.builtin.set_fact": given}]
+        + [task for task in steps["always"] if task["name"] in told],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([stand_in]))
+    began = time.monotonic()
+    job = Controller(leg, None, tmp_path, python).run(str(tmp_path / "play.yml"), {})
+    assert time.monotonic() - began < MOST_SECONDS
+    assert job.succeeded, job.output[-2000:]
+    assert len(job.shown(told[0])) == FLEET
+    assert job.artifacts["amistore_relayed_image_ids"][ids[0]] == ids[1]
+    assert job.artifacts["amistore_not_relayed_image_ids"] == []
 
 
 @pytest.mark.parametrize(
