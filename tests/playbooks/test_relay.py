@@ -263,11 +263,23 @@ def test_a_wrong_target_is_seen_before_anything_is_stored(
     assert "CreateStoreImageTask" not in source.requests()
 
 
+@pytest.mark.parametrize("options", ["", "--check"])
+def test_what_a_copy_cannot_be_given_is_seen_before_anything_is_stored(
+    relay: Launch, source: Emulator, options: str
+) -> None:
+    [web] = source.seed([WEB])
+    job = relay(options, amistore_image_ids=web, more={"amistore_concurrency": 1000})
+    assert "concurrency" in job.failure
+    assert "1000" in job.failure
+    assert "CreateStoreImageTask" not in source.requests()
+
+
 def test_a_copy_that_breaks_off_goes_on_where_it_was(
     relay: Launch, source: Emulator, target: Emulator
 ) -> None:
     [web] = source.seed([WEB])
-    fault = {"action": "GetObject", "key": "*.bin", "error": "ExpiredToken", "after": 1}
+    # The first part is read over four connections.
+    fault = {"action": "GetObject", "key": "*.bin", "error": "ExpiredToken", "after": 4}
     source.scenario(faults=[fault])
     more = {"amistore_concurrency": 1}
     job = relay(amistore_image_ids=web, more=more)
