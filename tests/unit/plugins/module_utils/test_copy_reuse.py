@@ -43,7 +43,7 @@ def _faults(how: str) -> int:
 
 @pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "mallopt"),
-    reason="only glibc has mallopt; with another C library a copy leaves memory as it is",
+    reason="this C library has no mallopt, so a copy leaves memory as it is; see the last test",
 )
 def test_each_piece_of_memory_is_asked_of_the_kernel_once() -> None:
     once = PIECES * PAGES_OF_A_PIECE
