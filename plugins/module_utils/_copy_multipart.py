@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils import _copy_uploads
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_text
@@ -44,6 +46,9 @@ class Multipart:
         self._means = means
         self._source_prover = source_prover
         self._copy_prover = copy_prover
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="abort")
+        self._aside: list[Future[None]] = []
+        """Aborts that nobody waits for before the parts are sent."""
 
     def copy(self, job: Job) -> None:
         """Stream all parts, make the object of them, and prove it.
@@ -69,22 +74,76 @@ class Multipart:
         :raises CopyError: says what to do, and what becomes of the unfinished upload.
         """
         upload = job.unfinished.fitting
-        if upload is not None:
-            return self._mark(job, upload)
+        return self._begin(job) if upload is None else self._mark(job, upload)
+
+    def _begin(self, job: Job) -> Upload:
+        """Begin an upload that a later run can go on with.
+
+        | checksums of parts, at the server | the upload                                          |
+        |-----------------------------------|-----------------------------------------------------|
+        | kept and listed                   | has them, and so has the object                     |
+        | kept, but not listed              | has none: a later run could not complete it if it   |
+        |                                   | had                                                 |
+        | not kept                          | has none and no mark, so that no later run knows it |
+
+        AWS is in the first row. To find out takes several round trips, so that anywhere else one
+        without checksums is begun beside the one with them, and one of both is aborted.
+        """
+        ways = partial(self._begin_with_checksums, job), partial(self._begin_without, job)
+        side_by_side = self._means.destination.custom_endpoint is not None
+        with_checksums, without = together(*ways) if side_by_side else ways
+        try:
+            upload, fits = with_checksums()
+        except AmiStoreError:
+            if side_by_side:
+                self._abort_useless(job, without)
+            raise
+        if fits:
+            if side_by_side:
+                self._abort_aside(job, without)
+            return upload
+        self._abort_aside(job, lambda: upload)
+        other: Upload = without()
+        other.checks &= upload.checks
+        return other
+
+    def _begin_with_checksums(self, job: Job) -> tuple[Upload, bool]:
+        """Return a new upload, and whether it is one to go on with."""
         key, destination = job.entry.key, self._means.destination
         upload = _copy_uploads.begin(destination, key, job.settings)
         job.entry.changed = True
         self._mark(job, upload)
-        if upload.marked and not _copy_uploads.lists_checksums(destination, key, upload):
-            useless = upload
-            begun, aborted = together(
-                lambda: _copy_uploads.begin_like(destination, key, job.settings, useless),
-                lambda: _copy_uploads.abort(destination, key, useless),
-            )
+        return upload, not upload.marked or _copy_uploads.lists_checksums(destination, key, upload)
+
+    def _begin_without(self, job: Job) -> Upload:
+        """Return a new upload without checksums for the object."""
+        key, destination = job.entry.key, self._means.destination
+        upload = _copy_uploads.begin(destination, key, job.settings, with_checksums=False)
+        # What the server does with a wrong one is tried with the other upload.
+        upload.checks = True
+        return self._mark(job, upload)
+
+    def _abort_aside(self, job: Job, begun: t.Callable[[], Upload]) -> None:
+        """Abort an upload that is of no use while the parts of another are on their way."""
+        self._aside.append(self._pool.submit(self._abort_useless, job, begun))
+
+    def _abort_useless(self, job: Job, begun: t.Callable[[], Upload]) -> None:
+        """Abort an upload that is of no use.
+
+        :param begun: returns it, or raises why there is none.
+        """
+        key, means = job.entry.key, self._means
+        try:
             upload = begun()
-            aborted()
-            self._mark(job, upload)
-        return upload
+        except AmiStoreError:
+            return
+        try:
+            _copy_uploads.abort(means.destination, key, upload)
+        except AmiStoreError as error:
+            means.warnings.append(
+                f"{key}: an unfinished upload that is of no use stays at the destination, since it"
+                f" could not be aborted: {error_text(error)}"
+            )
 
     def _mark(self, job: Job, upload: Upload) -> Upload:
         try:
@@ -152,6 +211,9 @@ class Multipart:
             raise
         except AmiStoreError as error:
             raise self.interrupted(job, upload, {**upload.parts, **own}, error) from error
+        finally:
+            while self._aside:
+                self._aside.pop().result()
         copy = self._copy_prover.look_at_copy(job, answer, read_back=not upload.marked)
         self._copy_prover.prove_parts(job, upload, copy, answer, evidence)
 

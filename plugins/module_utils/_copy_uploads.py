@@ -205,15 +205,6 @@ def lists_checksums(side: Side, key: str, upload: Upload) -> bool:
     return bool(seen and seen.get("ChecksumSHA256"))
 
 
-def begin_like(side: Side, key: str, settings: t.Mapping[str, t.Any], other: Upload) -> Upload:
-    """Begin an upload without checksums for the object, where another has shown that the server
-    would not list them.
-    """
-    upload = begin(side, key, settings, with_checksums=False)
-    upload.checks = other.checks
-    return upload
-
-
 def put_mark(side: Side, key: str, upload: Upload, digest: str) -> None:
     """Mark an upload, and find out whether the server looks at checksums at all.
 

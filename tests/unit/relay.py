@@ -52,6 +52,7 @@ class Relay:
             SOURCE_BUCKET, TARGET_BUCKET, method="streaming", concurrency=1, wait_timeout=3600
         )
         self.source_tls = True
+        self.destination_endpoint: str | None = None
         self.warnings: list[str] = []
 
     def store(self, body: bytes = BODY, key: str = KEY, part: int = PART, **facts: Any) -> None:
@@ -70,6 +71,7 @@ class Relay:
         source = self.side(SOURCE, SOURCE_BUCKET, deadline)
         source.verifies = self.source_tls
         destination = self.side(DESTINATION, TARGET_BUCKET, deadline)
+        destination.custom_endpoint = self.destination_endpoint
         return Copier(Means(source, destination, wanted, self.clock))
 
     def copy(self, key: str = KEY, target: str | None = None, **options: Any) -> CopyEntry:

@@ -332,6 +332,95 @@ def test_many_parts_are_listed_page_by_page(relay: Relay) -> None:
     assert relay.copy().parts_reused == 3
 
 
+def _begun_with_checksums(relay: Relay) -> list[bool]:
+    """For each upload that was begun, in order, whether it was to have checksums."""
+    calls = relay.s3.cloud.params("CreateMultipartUpload")
+    return ["ChecksumAlgorithm" in params for params in calls]
+
+
+def test_in_aws_one_upload_is_begun(relay: Relay) -> None:
+    relay.store()
+    assert relay.copy().state is State.COPIED
+    assert _begun_with_checksums(relay) == [True]
+    assert "AbortMultipartUpload" not in relay.s3.cloud.operations()
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_elsewhere_an_upload_without_checksums_is_begun_before_it_is_known_to_be_of_use(
+    relay: Relay, listed: bool
+) -> None:
+    relay.destination_endpoint = "https://elsewhere.example"
+    relay.s3.lists_checksums = listed
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert entry.proof == {"source": "etag", "destination": "checksums", "parts_read_back": 0}
+    assert bool(relay.s3.get(KEY).sha256) is listed
+    asked = relay.s3.cloud.operations()
+    assert sorted(_begun_with_checksums(relay)) == [False, True]
+    assert "CreateMultipartUpload" not in asked[asked.index("ListParts") :]
+    assert asked.count("AbortMultipartUpload") == 1
+    assert relay.s3.uploads == {}
+    assert relay.warnings == []
+
+
+def test_an_upload_without_checksums_trusts_no_server_that_takes_wrong_ones(relay: Relay) -> None:
+    relay.destination_endpoint = "https://elsewhere.example"
+    relay.s3.lists_checksums = relay.s3.checks_checksums = False
+    relay.store()
+    entry = relay.copy()
+    assert entry.proof == {"source": "etag", "destination": "read back", "parts_read_back": 4}
+
+
+def test_a_server_that_refuses_the_upload_without_checksums_gets_the_other_one(
+    relay: Relay,
+) -> None:
+    relay.destination_endpoint = "https://vpce-1.s3.us-east-1.vpce.amazonaws.com"
+
+    def refuse(params: Any) -> None:
+        if "ChecksumAlgorithm" not in relay.s3.uploads[params["UploadId"]].settings:
+            # So does AWS.
+            raise Refusal("InvalidRequest", "Checksum Type mismatch occurred", 400)
+
+    relay.s3.always["UploadPart"] = refuse
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert entry.checksum
+    assert entry.checksum == relay.s3.get(KEY).sha256
+    assert relay.s3.uploads == {}
+    assert relay.warnings == []
+
+
+def test_no_upload_is_left_where_the_one_with_checksums_cannot_be_begun(relay: Relay) -> None:
+    relay.destination_endpoint = "https://elsewhere.example"
+
+    def refuse(params: Any) -> None:
+        if "ChecksumAlgorithm" in params:
+            raise FORBIDDEN
+
+    relay.s3.always["CreateMultipartUpload"] = refuse
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "s3:PutObject" in entry.reason
+    assert not entry.changed
+    assert _begun_with_checksums(relay).count(False) == 1
+    assert relay.s3.uploads == {}
+
+
+def test_a_useless_upload_that_cannot_be_aborted_is_told_beside_the_copy(relay: Relay) -> None:
+    relay.s3.lists_checksums = False
+    relay.s3.before["AbortMultipartUpload"] = [failing(FORBIDDEN)]
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert len(relay.s3.uploads) == 1
+    (warning,) = relay.warnings
+    assert warning.startswith(f"{KEY}: an unfinished upload that is of no use stays")
+    assert "s3:AbortMultipartUpload" in warning
+
+
 def test_parts_of_an_earlier_run_that_cannot_be_known_are_held_against_the_source(
     relay: Relay,
 ) -> None:
