@@ -32,6 +32,8 @@ PATIENCE = 8
 MOST_PATIENCE = 64
 # What is aimed at in the first seconds, when nobody knows yet what server and network can do.
 BYTES_PER_SECOND = 160 * MIB
+# Half as many again as wait on average: they do not wait in turn.
+UNEVEN = 1.5
 
 
 def at_first(waiting: float, part_size: int) -> int:
@@ -39,7 +41,7 @@ def at_first(waiting: float, part_size: int) -> int:
 
     :param waiting: the seconds for which a part waits for round trips, while others must move.
     """
-    return NEAR + int(waiting * BYTES_PER_SECOND / part_size)
+    return NEAR + int(UNEVEN * waiting * BYTES_PER_SECOND / part_size)
 
 
 class Useful:

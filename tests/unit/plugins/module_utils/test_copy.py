@@ -1139,7 +1139,7 @@ def test_more_parts_move_where_the_sides_are_far_away(relay: Relay) -> None:
             side.call("list", "list_objects_v2")
     assert means.source.round_trip == means.destination.round_trip == 0.25
     means.streaming(job)
-    assert means.pace.limit == NEAR + 10
+    assert means.pace.limit == NEAR + 15
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

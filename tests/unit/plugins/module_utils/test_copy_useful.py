@@ -79,7 +79,7 @@ def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) ->
 
 @pytest.mark.parametrize(
     ("waiting", "part", "number"),
-    [(0.0, 8, NEAR), (0.04, 8, NEAR), (0.16, 8, 8), (0.16, 64, NEAR), (0.5, 8, 15), (0.5, 5, 21)],
+    [(0.0, 8, NEAR), (0.04, 8, 6), (0.16, 8, 9), (0.16, 64, NEAR), (0.5, 8, 20), (0.5, 5, 29)],
 )
 def test_it_begins_with_more_where_round_trips_take_long(
     waiting: float, part: int, number: int
