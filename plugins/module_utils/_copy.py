@@ -225,6 +225,8 @@ class Copier:
                 self._multipart.copy(job)
         except (TakenError, UploadGoneError) as error:
             self._settle_beside(job, error)
+        finally:
+            self._multipart.finish_aside()
 
     def _settle_beside(self, job: Job, error: CopyError) -> None:
         """Settle with what is there now, and give up an upload that is of no use to anybody then.

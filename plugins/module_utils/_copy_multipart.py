@@ -86,42 +86,49 @@ class Multipart:
         |                                   | had                                                 |
         | not kept                          | has none and no mark, so that no later run knows it |
 
-        AWS is in the first row. To find out takes several round trips, so that anywhere else one
-        without checksums is begun beside the one with them, and one of both is aborted.
+        AWS is in the first row. To find out takes several round trips, so that behind an
+        `endpoint_url` one without checksums is begun beside the one with them. Only where it is
+        needed does anybody wait for it; the one that is not needed is aborted.
         """
-        ways = partial(self._begin_with_checksums, job), partial(self._begin_without, job)
+        without: t.Callable[[], Upload] = partial(self._begin_without, job)
         side_by_side = self._means.destination.custom_endpoint is not None
-        with_checksums, without = together(*ways) if side_by_side else ways
+        if side_by_side:
+            without = self._pool.submit(without).result
+        fits = True
         try:
-            upload, fits = with_checksums()
-        except AmiStoreError:
-            if side_by_side:
-                self._abort_useless(job, without)
-            raise
-        if fits:
-            if side_by_side:
+            upload, fits = self._begin_with_checksums(job)
+        finally:
+            # Not needed, or of no use to a copy that fails here.
+            if side_by_side and fits:
                 self._abort_aside(job, without)
+        if fits:
             return upload
         self._abort_aside(job, lambda: upload)
-        other: Upload = without()
-        other.checks &= upload.checks
-        return other
+        return without()
 
     def _begin_with_checksums(self, job: Job) -> tuple[Upload, bool]:
         """Return a new upload, and whether it is one to go on with."""
         key, destination = job.entry.key, self._means.destination
         upload = _copy_uploads.begin(destination, key, job.settings)
         job.entry.changed = True
-        self._mark(job, upload)
-        return upload, not upload.marked or _copy_uploads.lists_checksums(destination, key, upload)
+        with self._interrupting(job, upload):
+            _copy_uploads.put_mark(destination, key, upload, job.digest)
+            fits = not upload.marked or _copy_uploads.lists_checksums(destination, key, upload)
+        return upload, fits
 
     def _begin_without(self, job: Job) -> Upload:
-        """Return a new upload without checksums for the object."""
+        """Return a new upload without checksums for the object.
+
+        It may be begun for nothing, so that its failure ends nothing else.
+        """
         key, destination = job.entry.key, self._means.destination
         upload = _copy_uploads.begin(destination, key, job.settings, with_checksums=False)
-        # What the server does with a wrong one is tried with the other upload.
-        upload.checks = True
-        return self._mark(job, upload)
+        try:
+            _copy_uploads.put_mark(destination, key, upload, job.digest)
+        except AmiStoreError:
+            self._abort_useless(job, lambda: upload)
+            raise
+        return upload
 
     def _abort_aside(self, job: Job, begun: t.Callable[[], Upload]) -> None:
         """Abort an upload that is of no use while the parts of another are on their way."""
@@ -145,14 +152,25 @@ class Multipart:
                 f" could not be aborted: {error_text(error)}"
             )
 
+    def finish_aside(self) -> None:
+        """Wait for what was to be aborted beside the copy."""
+        while self._aside:
+            self._aside.pop().result()
+
     def _mark(self, job: Job, upload: Upload) -> Upload:
-        try:
+        with self._interrupting(job, upload):
             _copy_uploads.put_mark(self._means.destination, job.entry.key, upload, job.digest)
+        return upload
+
+    @contextlib.contextmanager
+    def _interrupting(self, job: Job, upload: Upload) -> t.Iterator[None]:
+        """See to the unfinished upload where something fails."""
+        try:
+            yield
         except UploadGoneError:
             raise
         except AmiStoreError as error:
             raise self.interrupted(job, upload, upload.parts, error) from error
-        return upload
 
     def abort_leftovers(self, job: Job) -> None:
         """Abort unfinished uploads of ours for this key that nobody will go on with.
@@ -211,9 +229,6 @@ class Multipart:
             raise
         except AmiStoreError as error:
             raise self.interrupted(job, upload, {**upload.parts, **own}, error) from error
-        finally:
-            while self._aside:
-                self._aside.pop().result()
         copy = self._copy_prover.look_at_copy(job, answer, read_back=not upload.marked)
         self._copy_prover.prove_parts(job, upload, copy, answer, evidence)
 

@@ -158,11 +158,15 @@ def test_the_median_of_the_repeats_counts() -> None:
     assert Field(DIRECT, GIB, runs).throughput(contenders.OURS.name) == 512.0
 
 
-def test_each_way_is_first_once() -> None:
-    turns = list(order(contenders.ALL, 2))
-    assert turns[: len(contenders.ALL)] == list(contenders.ALL)
-    assert turns[len(contenders.ALL)] is contenders.ALL[1]
-    assert sorted(way.name for way in turns) == sorted(2 * [way.name for way in contenders.ALL])
+def test_ways_run_forwards_and_backwards_each_pair_of_turns_from_another_one_on() -> None:
+    ways = list(contenders.ALL)
+    count = len(ways)
+    turns = list(order(ways, 3))
+    assert turns[:count] == ways
+    assert turns[count : 2 * count] == ways[::-1]
+    assert turns[2 * count :] == [*ways[1:], ways[0]]
+    assert len(list(order(ways, 2 * count + 1))) == count * (2 * count + 1)
+
 
 
 def test_results_can_be_shown_again(tmp_path: Path) -> None:

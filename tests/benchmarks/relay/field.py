@@ -48,7 +48,12 @@ class Field:
 
 
 def order(contenders: Sequence[Contender], repeats: int) -> Iterator[Contender]:
-    """Whoever is first meets another moment of the machine each time."""
+    """Forwards and backwards in turn, each pair of turns from another one on.
+
+    What a way finds of the machine's memory depends on the one before: after one that used little
+    of it for seconds, the machine has to be given it anew.
+    """
     for turn in range(repeats):
-        start = turn % len(contenders)
-        yield from (*contenders[start:], *contenders[:start])
+        start = turn // 2 % len(contenders)
+        ways = (*contenders[start:], *contenders[:start])
+        yield from reversed(ways) if turn % 2 else ways

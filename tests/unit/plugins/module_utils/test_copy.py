@@ -58,6 +58,7 @@ MANIFEST: dict[str, Any] = {
     "stored_image": {"etag": "filled in", "size": 1, "task_start_time": "then"},
 }
 FORBIDDEN = Refusal("AccessDenied", "Access Denied", 403)
+ELSEWHERE = "https://elsewhere.example"
 
 
 def damaging(operation: str, where: int, times: int = 1000) -> Callable[..., bytes]:
@@ -306,7 +307,7 @@ def test_a_copy_that_differs_when_it_is_read_is_an_error(relay: Relay) -> None:
 def test_an_interrupted_copy_is_gone_on_with(relay: Relay, listed: bool) -> None:
     relay.s3.lists_checksums = listed
     relay.store()
-    marks = 2 if listed else 3
+    marks = 2 if listed else 4
     relay.s3.before["UploadPart"] = [passing] * (marks + 2) + [failing(FORBIDDEN)]
     first = relay.copy()
     assert first.state is State.FAILED
@@ -346,30 +347,102 @@ def test_in_aws_one_upload_is_begun(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_elsewhere_an_upload_without_checksums_is_begun_before_it_is_known_to_be_of_use(
+def test_elsewhere_an_upload_without_checksums_is_begun_beside_the_other(
     relay: Relay, listed: bool
 ) -> None:
-    relay.destination_endpoint = "https://elsewhere.example"
+    relay.destination_endpoint = ELSEWHERE
     relay.s3.lists_checksums = listed
     relay.store()
+    both = threading.Barrier(2, timeout=30)
+    relay.s3.always["CreateMultipartUpload"] = lambda _params: both.wait()
     entry = relay.copy()
     assert entry.state is State.COPIED, entry.reason
     assert entry.proof == {"source": "etag", "destination": "checksums", "parts_read_back": 0}
     assert bool(relay.s3.get(KEY).sha256) is listed
-    asked = relay.s3.cloud.operations()
     assert sorted(_begun_with_checksums(relay)) == [False, True]
-    assert "CreateMultipartUpload" not in asked[asked.index("ListParts") :]
-    assert asked.count("AbortMultipartUpload") == 1
+    assert relay.s3.cloud.operations().count("AbortMultipartUpload") == 1
     assert relay.s3.uploads == {}
     assert relay.warnings == []
 
 
+def test_a_server_that_keeps_no_checksums_is_left_without_the_marked_upload(relay: Relay) -> None:
+    relay.destination_endpoint = ELSEWHERE
+    relay.s3.keeps_checksums = relay.s3.checks_checksums = False
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert entry.proof == {"source": "etag", "destination": "read back", "parts_read_back": 4}
+    assert relay.s3.uploads == {}
+    assert relay.warnings == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_nobody_waits_for_an_abort_before_the_copy_is_made(relay: Relay, listed: bool) -> None:
+    relay.destination_endpoint = ELSEWHERE
+    relay.s3.lists_checksums = listed
+    relay.store()
+    complete = threading.Event()
+    relay.s3.always["CompleteMultipartUpload"] = lambda _params: complete.set()
+    in_time: list[bool] = []
+    relay.s3.always["AbortMultipartUpload"] = lambda _params: in_time.append(complete.wait(30))
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert in_time == [True]
+    assert relay.s3.uploads == {}
+
+
+def test_nobody_waits_for_an_upload_that_is_not_needed(relay: Relay) -> None:
+    relay.destination_endpoint = ELSEWHERE
+    relay.store()
+    complete = threading.Event()
+    relay.s3.always["CompleteMultipartUpload"] = lambda _params: complete.set()
+    in_time: list[bool] = []
+
+    def wait(params: Any) -> None:
+        if "ChecksumAlgorithm" not in params:
+            in_time.append(complete.wait(30))
+
+    relay.s3.always["CreateMultipartUpload"] = wait
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert in_time == [True]
+    assert relay.s3.uploads == {}
+
+
 def test_an_upload_without_checksums_trusts_no_server_that_takes_wrong_ones(relay: Relay) -> None:
-    relay.destination_endpoint = "https://elsewhere.example"
+    relay.destination_endpoint = ELSEWHERE
     relay.s3.lists_checksums = relay.s3.checks_checksums = False
     relay.store()
     entry = relay.copy()
     assert entry.proof == {"source": "etag", "destination": "read back", "parts_read_back": 4}
+
+
+def test_what_a_server_does_with_wrong_checksums_is_tried_with_the_upload_that_is_used(
+    relay: Relay,
+) -> None:
+    relay.source_tls = True
+    relay.s3.lists_checksums = False
+    relay.store(encryption={"ServerSideEncryption": "aws:kms"})
+
+    def check_only_with_algorithm(params: Any) -> None:
+        upload = relay.s3.uploads[params["UploadId"]]
+        relay.s3.checks_checksums = "ChecksumAlgorithm" in upload.settings
+
+    relay.s3.always["UploadPart"] = check_only_with_algorithm
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    assert entry.proof is not None
+    assert (entry.proof["destination"], entry.proof["parts_read_back"]) == ("read back", 4)
+
+
+def test_an_upload_whose_parts_cannot_be_listed_does_not_stay(relay: Relay) -> None:
+    relay.s3.always["ListParts"] = failing(FORBIDDEN)
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "s3:ListMultipartUploadParts" in entry.reason
+    assert "The unfinished upload was aborted" in entry.reason
+    assert relay.s3.uploads == {}
 
 
 def test_a_server_that_refuses_the_upload_without_checksums_gets_the_other_one(
@@ -393,7 +466,7 @@ def test_a_server_that_refuses_the_upload_without_checksums_gets_the_other_one(
 
 
 def test_no_upload_is_left_where_the_one_with_checksums_cannot_be_begun(relay: Relay) -> None:
-    relay.destination_endpoint = "https://elsewhere.example"
+    relay.destination_endpoint = ELSEWHERE
 
     def refuse(params: Any) -> None:
         if "ChecksumAlgorithm" in params:
@@ -409,7 +482,11 @@ def test_no_upload_is_left_where_the_one_with_checksums_cannot_be_begun(relay: R
     assert relay.s3.uploads == {}
 
 
-def test_a_useless_upload_that_cannot_be_aborted_is_told_beside_the_copy(relay: Relay) -> None:
+@pytest.mark.parametrize("endpoint", [None, ELSEWHERE])
+def test_a_useless_upload_that_cannot_be_aborted_is_told_beside_the_copy(
+    relay: Relay, endpoint: str | None
+) -> None:
+    relay.destination_endpoint = endpoint
     relay.s3.lists_checksums = False
     relay.s3.before["AbortMultipartUpload"] = [failing(FORBIDDEN)]
     relay.store()
@@ -421,13 +498,29 @@ def test_a_useless_upload_that_cannot_be_aborted_is_told_beside_the_copy(relay: 
     assert "s3:AbortMultipartUpload" in warning
 
 
+def test_an_upload_that_can_be_neither_marked_nor_aborted_is_told(relay: Relay) -> None:
+    relay.destination_endpoint = ELSEWHERE
+
+    def refuse(params: Any) -> None:
+        if "ChecksumAlgorithm" not in relay.s3.uploads[params["UploadId"]].settings:
+            raise FORBIDDEN
+
+    relay.s3.always["UploadPart"] = refuse
+    relay.s3.always["AbortMultipartUpload"] = failing(FORBIDDEN)
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.COPIED, entry.reason
+    (warning,) = relay.warnings
+    assert "of no use stays" in warning
+
+
 def test_parts_of_an_earlier_run_that_cannot_be_known_are_held_against_the_source(
     relay: Relay,
 ) -> None:
     relay.source_tls = False
     relay.s3.lists_checksums = False
     relay.store(encryption={"ServerSideEncryption": "aws:kms"})
-    relay.s3.before["UploadPart"] = [passing] * 5 + [failing(FORBIDDEN)]
+    relay.s3.before["UploadPart"] = [passing] * 6 + [failing(FORBIDDEN)]
     relay.copy()
     entry = relay.copy()
     assert entry.state is State.COPIED, entry.reason
