@@ -168,7 +168,6 @@ def test_ways_run_forwards_and_backwards_each_pair_of_turns_from_another_one_on(
     assert len(list(order(ways, 2 * count + 1))) == count * (2 * count + 1)
 
 
-
 def test_results_can_be_shown_again(tmp_path: Path) -> None:
     kept = results.Results(
         "seaweedfs", 2, [field(), field(capped(5))], results.Between(400.0, 380.0), KILLED
