@@ -46,7 +46,7 @@ class Multipart:
         self._means = means
         self._source_prover = source_prover
         self._copy_prover = copy_prover
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="abort")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
         self._aside: list[Future[None]] = []
         """Aborts that nobody waits for before the parts are sent."""
 

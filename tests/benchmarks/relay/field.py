@@ -50,8 +50,7 @@ class Field:
 def order(contenders: Sequence[Contender], repeats: int) -> Iterator[Contender]:
     """Forwards and backwards in turn, each pair of turns from another one on.
 
-    What a way finds of the machine's memory depends on the one before: after one that used little
-    of it for seconds, the machine has to be given it anew.
+    What a way finds of the machine's memory depends on what ran before it.
     """
     for turn in range(repeats):
         start = turn // 2 % len(contenders)

@@ -376,15 +376,26 @@ def test_a_server_that_keeps_no_checksums_is_left_without_the_marked_upload(rela
     assert relay.warnings == []
 
 
+def _held_until_complete(relay: Relay, operation: str, holds: Callable[[Any], bool]) -> list[bool]:
+    """Hold calls until the copy is made; the list tells for each whether that came to pass."""
+    complete = threading.Event()
+    in_time: list[bool] = []
+
+    def hold(params: Any) -> None:
+        if holds(params):
+            in_time.append(complete.wait(30))
+
+    relay.s3.always["CompleteMultipartUpload"] = lambda _params: complete.set()
+    relay.s3.always[operation] = hold
+    return in_time
+
+
 @pytest.mark.parametrize("listed", [True, False])
 def test_nobody_waits_for_an_abort_before_the_copy_is_made(relay: Relay, listed: bool) -> None:
     relay.destination_endpoint = ELSEWHERE
     relay.s3.lists_checksums = listed
     relay.store()
-    complete = threading.Event()
-    relay.s3.always["CompleteMultipartUpload"] = lambda _params: complete.set()
-    in_time: list[bool] = []
-    relay.s3.always["AbortMultipartUpload"] = lambda _params: in_time.append(complete.wait(30))
+    in_time = _held_until_complete(relay, "AbortMultipartUpload", lambda _params: True)
     entry = relay.copy()
     assert entry.state is State.COPIED, entry.reason
     assert in_time == [True]
@@ -394,15 +405,9 @@ def test_nobody_waits_for_an_abort_before_the_copy_is_made(relay: Relay, listed:
 def test_nobody_waits_for_an_upload_that_is_not_needed(relay: Relay) -> None:
     relay.destination_endpoint = ELSEWHERE
     relay.store()
-    complete = threading.Event()
-    relay.s3.always["CompleteMultipartUpload"] = lambda _params: complete.set()
-    in_time: list[bool] = []
-
-    def wait(params: Any) -> None:
-        if "ChecksumAlgorithm" not in params:
-            in_time.append(complete.wait(30))
-
-    relay.s3.always["CreateMultipartUpload"] = wait
+    in_time = _held_until_complete(
+        relay, "CreateMultipartUpload", lambda params: "ChecksumAlgorithm" not in params
+    )
     entry = relay.copy()
     assert entry.state is State.COPIED, entry.reason
     assert in_time == [True]
@@ -420,7 +425,6 @@ def test_an_upload_without_checksums_trusts_no_server_that_takes_wrong_ones(rela
 def test_what_a_server_does_with_wrong_checksums_is_tried_with_the_upload_that_is_used(
     relay: Relay,
 ) -> None:
-    relay.source_tls = True
     relay.s3.lists_checksums = False
     relay.store(encryption={"ServerSideEncryption": "aws:kms"})
 
@@ -452,7 +456,6 @@ def test_a_server_that_refuses_the_upload_without_checksums_gets_the_other_one(
 
     def refuse(params: Any) -> None:
         if "ChecksumAlgorithm" not in relay.s3.uploads[params["UploadId"]].settings:
-            # So does AWS.
             raise Refusal("InvalidRequest", "Checksum Type mismatch occurred", 400)
 
     relay.s3.always["UploadPart"] = refuse
