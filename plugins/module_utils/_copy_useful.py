@@ -26,10 +26,10 @@ TIMES_MORE = 2.0
 # A quarter fewer must move more; as many bytes are no reason.
 TIMES_FEWER = 0.75
 SURELY_MORE = 1.05
-# After how many rounds another number is tried; twice as many each time that none was better. A try
+# After how many seconds another number is tried; twice as many each time that none was better. A try
 # that was in vain costs time: what is foreseen from the first bytes is right more often.
-PATIENCE = 8
-MOST_PATIENCE = 64
+PATIENCE = 20.0
+MOST_PATIENCE = 160.0
 # What is aimed at in the first seconds, when nobody knows yet what server and network can do.
 BYTES_PER_SECOND = 160 * MIB
 # Half as many again as wait on average: they do not wait in turn.
@@ -60,7 +60,8 @@ class Useful:
         self._kept = 0
         """The best number so far, 0 while none was measured."""
         self._kept_rate = 0.0
-        self._rounds = 0
+        self._waited = 0.0
+        """Seconds with the best number since the last try."""
         self._patience = PATIENCE
         self._upwards = True
 
@@ -85,9 +86,9 @@ class Useful:
         if len(self._seconds) >= self.number:
             mean = sum(self._seconds) / len(self._seconds)
             self._seconds = []
-            self._end_round(self.number / mean if mean > 0 else float("inf"))
+            self._end_round(self.number / mean if mean > 0 else float("inf"), mean)
 
-    def _end_round(self, rate: float) -> None:
+    def _end_round(self, rate: float, seconds: float) -> None:
         """Decide what comes next, once as many parts were moved as go at a time.
 
         | number    | rate                       | next                                        |
@@ -107,8 +108,8 @@ class Useful:
             self._keep(rate)
         elif self.number == self._kept:
             self._kept_rate = rate
-            self._rounds += 1
-            if self._rounds >= self._patience and not self._go_on():
+            self._waited += seconds
+            if self._waited >= self._patience and not self._go_on():
                 self._turn()
                 self._go_on()
         elif rate >= self._kept_rate * self._wanted():
@@ -133,7 +134,7 @@ class Useful:
 
     def _go_on(self) -> bool:
         """Try the next number in the direction that is due; return whether there is one."""
-        self._rounds = 0
+        self._waited = 0.0
         times = TIMES_MORE if self._upwards else TIMES_FEWER
         other = min(self._most, max(self._fewest, int(self._kept * times)))
         if other != self._kept:

@@ -53,12 +53,29 @@ def capped(_number: int, _now: float) -> float:
 
 
 def test_the_number_doubles_where_each_connection_is_capped() -> None:
-    rounds = PATIENCE + 2
+    # One while connections are opened, one to measure.
+    rounds = int(PATIENCE / 2.0) + 2
     found = run(Useful(64), rounds * AT_FIRST + 2 * (24 + 48 + 64), capped)
     assert found.numbers[0] == AT_FIRST
     # Parts that are on their way at a change do not count, so each number takes up to twice 2 s.
     assert found.seconds <= (rounds + 2 + 2 + 2) * 2.0
     assert found.numbers[-1] == 64
+
+
+@pytest.mark.parametrize("takes", [0.1, 0.5, 3.0])
+def test_another_number_is_tried_after_as_many_seconds_however_long_a_part_takes(
+    takes: float,
+) -> None:
+    begun_at = list[float]()
+    useful = Useful(64)
+
+    def note(_number: int, now: float) -> float:
+        if useful.number != AT_FIRST:
+            begun_at.append(now)
+        return takes
+
+    run(useful, int((PATIENCE / takes + 4) * AT_FIRST), note)
+    assert PATIENCE <= begun_at[0] <= PATIENCE + 3 * takes
 
 
 def test_what_is_foreseen_to_be_slow_begins_with_the_most() -> None:
