@@ -26,8 +26,8 @@ TIMES_MORE = 2.0
 # A quarter fewer must move more; as many bytes are no reason.
 TIMES_FEWER = 0.75
 SURELY_MORE = 1.05
-# After how many seconds another number is tried; twice as many each time that none was better. A try
-# that was in vain costs time: what is foreseen from the first bytes is right more often.
+# After how many seconds another number is tried; twice as many each time that none was better. A
+# try that was in vain costs time: what is foreseen from the first bytes is right more often.
 PATIENCE = 20.0
 MOST_PATIENCE = 160.0
 # What is aimed at in the first seconds, when nobody knows yet what server and network can do.

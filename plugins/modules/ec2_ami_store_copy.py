@@ -378,7 +378,10 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_report import CopyReport
-from ansible_collections.amistore.aws.plugins.module_utils._copy_reuse import keep_freed_memory
+from ansible_collections.amistore.aws.plugins.module_utils._copy_reuse import (
+    keep_freed_memory,
+    made_to_stay,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._pacing import SystemClock
 
@@ -420,7 +423,8 @@ def copy(module: AnsibleAWSModule, options: CopyOptions, entries: list[CopyEntry
     :raises InputError: for source options that do not go together.
     """
     clock = SystemClock()
-    source, destination = sides(module, options, clock, clock.now() + options.wait_timeout)
+    with made_to_stay():
+        source, destination = sides(module, options, clock, clock.now() + options.wait_timeout)
     means = Means(source, destination, options, clock)
     copier = Copier(means)
     report = CopyReport(entries, options, warnings=means.warnings)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,6 +106,8 @@ class Runner:
         warnings._global_warnings.clear()
         with patch_module_args(args), pytest.raises(SystemExit) as ended:
             self.module.main()
+        # What a module takes out of the garbage collector's sight ends with its process.
+        gc.unfreeze()
         values = json.loads(self.capture.readouterr().out)
         result = Result(bool(values.get("failed")), values)
         assert (ended.value.code == 1) is result.failed

@@ -1,13 +1,15 @@
 # Copyright: Contributors to the amistore.aws project
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The C library keeps the memory that parts have left."""
+"""The C library keeps what parts have left, and the garbage collector passes by what stays."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,44 @@ def test_a_c_library_without_the_call_is_left_as_it_is() -> None:
 
     _copy_reuse.keep_freed_memory(Library)
     assert asked == ["mallopt"]
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_is_made_to_stay_is_never_looked_through() -> None:
+    looks: list[str] = []
+
+    def note(phase: str, _info: object) -> None:
+        looks.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        with _copy_reuse.made_to_stay():
+            made = [[number] for number in range(100_000)]
+        assert looks == []
+    finally:
+        gc.callbacks.remove(note)
+    seen = {id(item) for item in gc.get_objects()}
+    assert gc.isenabled()
+    assert not any(id(item) in seen for item in made)
+
+
+@pytest.mark.usefixtures("collector")
+def test_garbage_is_collected_again_after_a_failure() -> None:
+    with pytest.raises(ValueError, match="no client"), _copy_reuse.made_to_stay():
+        raise ValueError("no client")
+    assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_garbage_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    with _copy_reuse.made_to_stay():
+        assert not gc.isenabled()
+    assert not gc.isenabled()

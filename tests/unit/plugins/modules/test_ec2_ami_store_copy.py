@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -110,6 +111,21 @@ def test_diff_shows_the_tags(run: Runner, s3: S3InMemory) -> None:
     (difference,) = result["diff"]
     assert difference["before"] == {}
     assert difference["after"] == {"service": "shop", "stage": "new"}
+
+
+def test_the_clients_stay_out_of_the_garbage_collectors_sight(
+    run: Runner, s3: S3InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sights: list[tuple[int, int]] = []
+    freeze = gc.freeze
+
+    def note() -> None:
+        sights.append((len(run.services), gc.get_freeze_count()))
+        freeze()
+
+    monkeypatch.setattr(gc, "freeze", note)
+    copy(run, image_ids=[WEB], source_prefix="dr")
+    assert sights == [(2, 0)]
 
 
 def test_an_empty_list_is_a_success(run: Runner, s3: S3InMemory) -> None:
