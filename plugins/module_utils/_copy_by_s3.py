@@ -118,7 +118,7 @@ class ByS3:
             if _fits_one_request(job):
                 self._copy_whole(job, server)
             else:
-                means.pace.begin()
+                means.pace.begin(part_size=job.layout.part_size)
                 self._multipart.send_parts(job, self._multipart.upload(job), server.send)
         except CopyError as error:
             if means.options.method == SERVER_SIDE or error.code not in REFUSED_CODES:

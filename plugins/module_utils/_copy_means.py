@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyOptions
@@ -62,7 +63,8 @@ class Means:
     def streaming(self, job: Job) -> Streaming:
         """Return what reads and sends the parts of one object; the pace begins anew."""
         waiting = self.source.round_trip + self.destination.round_trip
-        self.pace.begin(at_first(waiting, job.layout.part_size))
+        part_size = job.layout.part_size
+        self.pace.begin(at_first(waiting, part_size), part_size)
         return Streaming(
             self.source,
             self.destination,
@@ -71,6 +73,7 @@ class Means:
             job.entry.counts,
             self.memory,
             foresee=self.pace.foresee,
+            foresee_sending=partial(self.pace.foresee, sending=True),
         )
 
     def each(self, parts: t.Sequence[Part], work: t.Callable[[Part], None]) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_content import 
     Memory,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
-from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import DEFAULT_PART, Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     SentPart,
     is_multipart,
@@ -77,18 +77,19 @@ class Pace:
     def limit(self) -> int:
         return min(self._allowed, self._useful.number)
 
-    def begin(self, number: int = AT_FIRST) -> None:
+    def begin(self, number: int = AT_FIRST, part_size: int = DEFAULT_PART) -> None:
         """Forget how long parts took, since those of another object or task take another time.
 
-        :param number: how many to begin with.
+        :param number: how many to begin with, if not more were of use before.
+        :param part_size: that of most parts, in bytes.
         """
         with self._changed:
-            self._useful = Useful(self._most, number)
+            self._useful = Useful(self._most, max(number, self._useful.kept), part_size)
 
-    def foresee(self, size: int, seconds: float) -> None:
-        """Hear that reading a part of this size will take so long."""
+    def foresee(self, size: int, seconds: float, sending: bool = False) -> None:
+        """Hear that reading a part of this size will take so long, or sending it."""
         with self._changed:
-            self._useful.foresee(size, seconds)
+            self._useful.foresee(size, seconds, sending)
             self._wake()
 
     @contextlib.contextmanager
@@ -121,6 +122,8 @@ class Pace:
             if now - self._slowed_at >= SAME_CONGESTION:
                 self._allowed = max(1, self.limit // 2)
                 self._slowed_at = now
+                # Those on their way pause before they are sent again.
+                self._useful.disregard()
             self._in_a_row = 0
 
     def speed_up(self) -> None:
@@ -209,6 +212,8 @@ class Streaming:
     stretches: Stretches = field(default_factory=Stretches)
     foresee: t.Callable[[int, float], None] = lambda _size, _seconds: None
     """Is told early how many seconds reading a part of a size will take."""
+    foresee_sending: t.Callable[[int, float], None] = lambda _size, _seconds: None
+    """Is told how many seconds sending a part of a size has taken."""
     ahead: Ahead = field(default_factory=Ahead)
 
     def read_ahead(self, parts: t.Sequence[Part], most: int) -> None:
@@ -276,6 +281,7 @@ class Streaming:
         def send_once() -> SentPart:
             with self._held(part, whole_md5=not upload.checks) as content:
                 self.counts.add(sent=part.size)
+                began = self.destination.clock.now()
                 answer = self.destination.send(
                     what,
                     "upload_part",
@@ -285,6 +291,7 @@ class Streaming:
                     Body=content,
                     ChecksumSHA256=content.sha256,
                 )
+                self.foresee_sending(part.size, self.destination.clock.now() - began)
             refuse_other(self.destination, self.key, answer, content.sha256, content.md5)
             upload.uses_kms |= _is_kms(answer)
             etag = plain_etag(answer)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 from dataclasses import dataclass, field
@@ -116,4 +117,6 @@ class Stage:
                 patch.setattr(module, "SystemClock", lambda: EmulatedTime(self.emulator))
             with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
                 module.main()
+        # What a module takes out of the garbage collector's sight ends with its process.
+        gc.unfreeze()
         return Outcome(json.loads(printed.getvalue()))

@@ -13,6 +13,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -28,7 +29,11 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import la
 from ansible_collections.amistore.aws.plugins.module_utils._copy_plan import plan
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import StoppedError
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import begin
-from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import AT_FIRST, NEAR
+from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
+    AT_FIRST,
+    NEAR,
+    Useful,
+)
 from tests.unit.cloud import NOON, Refusal
 from tests.unit.relay import (
     BODY,
@@ -1592,3 +1597,29 @@ def test_a_part_larger_than_the_memory_is_let_in_alone(relay: Relay) -> None:
     copier.copy(entry := _entry())
     assert entry.state is State.COPIED
     assert copier.means.memory.most_held == PART
+
+
+def test_as_many_parts_move_as_slow_sending_asks_for(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[tuple[int, float]]()
+    foresee = Useful.foresee
+
+    def note(useful: Useful, size: int, seconds: float, sending: bool = False) -> None:
+        foresee(useful, size, seconds, sending)
+        if sending:
+            told.append((size, useful.number))
+
+    def slowly(params: Any) -> None:
+        if params["PartNumber"] <= 4:
+            relay.clock.time += 1.0
+
+    monkeypatch.setattr(Useful, "foresee", note)
+    relay.store()
+    relay.s3.always["UploadPart"] = slowly
+    # One worker, since time is virtual; the number is what others would be begun for.
+    copier = relay.copier(concurrency=40)
+    copier.means.options = replace(copier.means.options, concurrency=1)
+    copier.copy(CopyEntry(KEY, KEY))
+    assert told[0] == (PART, 160 * MIB // PART)
+    assert [size for size, _number in told] == [PART, PART, PART, len(BODY) - 3 * PART]

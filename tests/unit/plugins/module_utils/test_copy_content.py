@@ -156,25 +156,51 @@ def test_pace_tries_nothing_while_it_is_throttled() -> None:
     clock = VirtualClock()
     pace = Pace(64, clock)
     pace.slow_down()
-    _move(pace, clock, 200)
+    _move(pace, clock, 1000)
     for _turn in range(1000):
         pace.speed_up()
     assert pace.limit == AT_FIRST
 
 
-def test_pace_learns_anew_for_each_object() -> None:
+@pytest.mark.parametrize(("first", "then"), [(4, 12), (12, 12), (30, 30)])
+def test_pace_begins_with_what_was_of_use_for_the_object_before(first: int, then: int) -> None:
     clock = VirtualClock()
     pace = Pace(64, clock)
-    _move(pace, clock, 200)
-    pace.begin()
+    _move(pace, clock, 2 * AT_FIRST)
+    pace.begin(first)
+    assert pace.limit == then
+
+
+def test_pace_forgets_how_long_the_parts_of_the_object_before_took() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    pace.foresee(8 * MIB, 1.0)
+    pace.begin(4)
+    assert pace.limit == 4
+    _move(pace, clock, 2000)
+    assert pace.limit == 64
+
+
+def test_pace_learns_nothing_of_parts_that_congestion_holds_up() -> None:
+    clock = VirtualClock()
+    pace = Pace(64, clock)
+    _move(pace, clock, 2 * AT_FIRST)
+    with contextlib.ExitStack() as under_way:
+        for _part in range(AT_FIRST):
+            under_way.enter_context(pace.slot())
+        pace.slow_down()
+        clock.time += 1000.0
+    for _turn in range(1000):
+        pace.speed_up()
     assert pace.limit == AT_FIRST
 
 
 def test_pace_learns_nothing_of_a_part_that_failed() -> None:
     clock = VirtualClock()
     pace = Pace(64, clock)
-    for _part in range(100):
+    for _part in range(1000):
         with contextlib.suppress(ZeroDivisionError), pace.slot():
+            clock.time += 1.0
             raise ZeroDivisionError
     assert pace.limit == AT_FIRST
 

@@ -91,9 +91,9 @@ def test_what_is_made_to_stay_is_never_looked_through() -> None:
     def note(phase: str, _info: object) -> None:
         looks.append(phase)
 
-    gc.callbacks.append(note)
     try:
         with _copy_reuse.made_to_stay():
+            gc.callbacks.append(note)
             made = [[number] for number in range(100_000)]
         assert looks == []
     finally:
@@ -105,8 +105,15 @@ def test_what_is_made_to_stay_is_never_looked_through() -> None:
 
 @pytest.mark.usefixtures("collector")
 def test_garbage_is_collected_again_after_a_failure() -> None:
-    with pytest.raises(ValueError, match="no client"), _copy_reuse.made_to_stay():
+    during: list[bool] = []
+
+    def fail() -> None:
+        during.append(gc.isenabled())
         raise ValueError("no client")
+
+    with pytest.raises(ValueError, match="no client"), _copy_reuse.made_to_stay():
+        fail()
+    assert during == [False]
     assert gc.isenabled()
 
 
@@ -114,5 +121,14 @@ def test_garbage_is_collected_again_after_a_failure() -> None:
 def test_a_garbage_collector_that_was_off_stays_off() -> None:
     gc.disable()
     with _copy_reuse.made_to_stay():
-        assert not gc.isenabled()
+        pass
     assert not gc.isenabled()
+    assert gc.get_freeze_count() > 0
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_python_that_cannot_freeze_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(gc, "freeze")
+    with _copy_reuse.made_to_stay():
+        pass
+    assert gc.isenabled()

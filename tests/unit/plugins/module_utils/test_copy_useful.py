@@ -15,8 +15,10 @@ import pytest
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 from ansible_collections.amistore.aws.plugins.module_utils._copy_useful import (
     AT_FIRST,
+    LEAST_ROUNDS,
     NEAR,
     PATIENCE,
+    PATIENCE_BEYOND_AIM,
     Foresight,
     Useful,
     at_first,
@@ -62,20 +64,56 @@ def test_the_number_doubles_where_each_connection_is_capped() -> None:
     assert found.numbers[-1] == 64
 
 
-@pytest.mark.parametrize("takes", [0.1, 0.5, 3.0])
-def test_another_number_is_tried_after_as_many_seconds_however_long_a_part_takes(
-    takes: float,
-) -> None:
-    begun_at = list[float]()
-    useful = Useful(64)
+# Of parts so small, no number moves what is aimed at.
+TINY = 1
+
+
+def first_try(takes: float, part_size: int, rounds: int) -> float:
+    """The second in which another number than the first is used."""
+    tried_at = list[float]()
+    useful = Useful(64, part_size=part_size)
 
     def note(_number: int, now: float) -> float:
         if useful.number != AT_FIRST:
-            begun_at.append(now)
+            tried_at.append(now)
         return takes
 
-    run(useful, int((PATIENCE / takes + 4) * AT_FIRST), note)
-    assert PATIENCE <= begun_at[0] <= PATIENCE + 3 * takes
+    run(useful, rounds * AT_FIRST, note)
+    return tried_at[0]
+
+
+@pytest.mark.parametrize("takes", [0.1, 0.5, 3.0])
+def test_another_number_is_tried_after_seconds_however_many_parts_they_are(takes: float) -> None:
+    tried = first_try(takes, TINY, int(PATIENCE / takes) + 4)
+    assert PATIENCE <= tried <= PATIENCE + 3 * takes
+
+
+@pytest.mark.parametrize("takes", [0.1, 0.5])
+def test_it_is_tried_sooner_where_more_moves_than_was_aimed_at(takes: float) -> None:
+    tried = first_try(takes, 8 * MIB, int(PATIENCE / takes) + 4)
+    assert PATIENCE_BEYOND_AIM <= tried <= PATIENCE_BEYOND_AIM + 3 * takes
+
+
+@pytest.mark.parametrize("takes", [30.0, 100.0])
+def test_parts_that_take_long_are_still_counted_for_some_rounds(takes: float) -> None:
+    tried = first_try(takes, TINY, 2 * LEAST_ROUNDS)
+    # Those that come before are for opening connections and for measuring.
+    assert tried == pytest.approx((2 + LEAST_ROUNDS) * takes)
+
+
+def test_after_a_try_in_vain_the_next_one_waits_whatever_moves() -> None:
+    tried_at = list[float]()
+    useful = Useful(64, part_size=8 * MIB)
+
+    def fast_and_bound(number: int, now: float) -> float:
+        if useful.number != AT_FIRST:
+            tried_at.append(now)
+        return number / 40
+
+    run(useful, int(40 * 3 * PATIENCE), fast_and_bound)
+    assert tried_at[0] <= PATIENCE_BEYOND_AIM + 1
+    later = [second for second in tried_at if second > tried_at[0] + 5]
+    assert later[0] >= 2 * PATIENCE
 
 
 def test_what_is_foreseen_to_be_slow_begins_with_the_most() -> None:
@@ -92,6 +130,27 @@ def test_so_many_at_first_as_their_time_asks_for(seconds: float, number: int) ->
     useful = Useful(64)
     useful.foresee(8 * MIB, seconds)
     assert useful.number == number
+
+
+@pytest.mark.parametrize(
+    ("reading", "sending", "number"),
+    [(0.05, 0.5, AT_FIRST), (0.05, 1.0, 21), (1.0, 0.05, 21), (1.0, 1.0, 40), (0.05, 9.0, 64)],
+)
+def test_what_reading_and_sending_take_is_foreseen_together(
+    reading: float, sending: float, number: int
+) -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, reading)
+    useful.foresee(8 * MIB, sending, sending=True)
+    useful.foresee(8 * MIB, 2 * sending, sending=True)
+    assert useful.number == number
+
+
+def test_what_takes_long_to_send_is_not_forgotten_once_reading_goes_faster() -> None:
+    useful = Useful(64)
+    useful.foresee(8 * MIB, 1.0, sending=True)
+    useful.foresee(8 * MIB, 0.01)
+    assert useful.number == 20
 
 
 @pytest.mark.parametrize(
@@ -206,6 +265,17 @@ def test_parts_that_were_begun_before_a_change_tell_nothing() -> None:
     for _part in range(1000):
         useful.learn(before, 0.001)
     assert useful.number == 20
+
+
+def test_parts_that_are_disregarded_tell_nothing() -> None:
+    useful = Useful(64, part_size=TINY)
+    held_up = useful.attempt
+    useful.disregard()
+    for _part in range(1000):
+        useful.learn(held_up, 1000.0)
+    assert (useful.number, useful.kept) == (AT_FIRST, 0)
+    run(useful, 2 * AT_FIRST, capped)
+    assert useful.kept == AT_FIRST
 
 
 def test_the_time_of_a_part_is_foreseen_from_its_first_half() -> None:
