@@ -97,9 +97,10 @@ options:
   concurrency:
     description:
       - How many parts may move at a time, 1 to 256. Where the bytes stream through this machine,
-        each object begins with 5, with more where requests take long or its first bytes come
-        slowly. More move as long as more of them are faster. Fewer do once a server asks to slow
-        down, and where more would not fit into O(memory).
+        an object begins with 5, with more where requests take long, where its first parts come or
+        leave slowly, or where more were of use for the object before. After some seconds more are
+        tried, and then again and again as long as more of them are faster. Fewer move once a server
+        asks to slow down, and where more would not fit into O(memory).
       - Each part is read, over up to four connections if it is among the first or one is slow, and
         then sent over one.
         Where the network gives each connection its share, as between partitions, more parts at a
