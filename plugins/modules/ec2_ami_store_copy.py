@@ -97,7 +97,7 @@ options:
   concurrency:
     description:
       - How many parts may move at a time, 1 to 256. Where the bytes stream through this machine,
-        an object begins with 5, with more where requests take long, where its first parts come or
+        each object begins with 5, with more where requests take long, where its first parts come or
         leave slowly, or where more were of use for the object before. After some seconds more are
         tried, and then again and again as long as more of them are faster. Fewer move once a server
         asks to slow down, and where more would not fit into O(memory).
