@@ -111,13 +111,13 @@ def write_docs(results: Results) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-relay OPTIONS=", description=__doc__)
     parser.add_argument(
-        "--sizes", nargs="*", type=int, default=[64, 1024], metavar="MIB", help="without a proxy"
+        "--sizes", nargs="*", type=int, default=[64, 3072], metavar="MIB", help="without a proxy"
     )
-    parser.add_argument("--delayed-size", type=int, default=1024, metavar="MIB")
+    parser.add_argument("--delayed-size", type=int, default=3072, metavar="MIB")
     parser.add_argument("--capped-size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--delays", nargs="*", type=float, default=[20, 80], metavar="MS")
-    parser.add_argument("--caps", nargs="*", type=float, default=[2.5, 5], metavar="MIB_PER_S")
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--caps", nargs="*", type=float, default=[5], metavar="MIB_PER_S")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kill-size", type=int, default=1024, metavar="MIB")
     parser.add_argument("--server", choices=sorted(BY_NAME), default="seaweedfs")
