@@ -100,6 +100,8 @@ class Copier:
         if action in (Action.COPY, Action.VERIFY):
             plan(self.means, job)
             action = self._decide(job)
+        else:
+            self._multipart.find_leftovers(job)
         if action in (Action.COPY, Action.RESUME):
             self._beside.see_to_manifest(job)
         else:
@@ -178,7 +180,7 @@ class Copier:
             return
         entry.state = State.PRESENT
         entry.changed = action is not Action.KEEP or self._beside.stale_manifest(job) is not None
-        entry.changed |= job.removes_manifest
+        entry.changed |= job.removes_manifest or bool(self._multipart.leftovers(job))
         if job.record and action is Action.KEEP:
             entry.checksum, entry.proof = job.record.checksum, dict(job.record.proof)
         entry.changed |= self._tags.reconcile(job)
@@ -207,6 +209,7 @@ class Copier:
             entry.checksum, entry.proof = record.checksum, dict(record.proof)
             self._beside.write_stale_manifest(job)
             self._beside.remove_manifest(job)
+        self._multipart.abort_leftovers(job)
         entry.state = State.PRESENT
         entry.changed |= self._tags.reconcile(job)
 

@@ -36,7 +36,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged impor
     see_destination_again,
     see_source_again,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import (
+    Unfinished,
+    Upload,
+)
+
+ABORTED = "aborted"
+MOST_TAKEOVERS = 20
+"""How often parts may turn out to have been sent by another run as well, each time others."""
 
 
 class Multipart:
@@ -172,16 +179,48 @@ class Multipart:
         except AmiStoreError as error:
             raise self.interrupted(job, upload, upload.parts, error) from error
 
+    def find_leftovers(self, job: Job) -> None:
+        """Find the unfinished uploads of ours for a key whose object is there and needs none."""
+        key, destination = job.entry.key, self._means.destination
+        try:
+            old = [one for one in _copy_uploads.begun(destination, key) if self._is_old(one)]
+            found = _copy_uploads.sort_out(destination, key, old, job.digest, job.layout)
+        except StoppedError:
+            raise
+        except AmiStoreError as error:
+            self._warn_of_leftovers(job, error)
+            return
+        fitting = (found.fitting,) if found.fitting else ()
+        job.unfinished = Unfinished(others=(*found.others, *fitting))
+
+    def leftovers(self, job: Job) -> list[Upload]:
+        """Return the unfinished uploads of ours for this key that nobody will go on with."""
+        return [upload for upload in job.unfinished.others if self._is_old(upload)]
+
     def abort_leftovers(self, job: Job) -> None:
         """Abort unfinished uploads of ours for this key that nobody will go on with.
 
-        :raises CopyError: says what to do.
+        They cost no more than money, so that one that cannot be aborted holds up nothing.
         """
-        days, now = self._means.options.abort_unfinished_after, self._means.clock.date()
-        for upload in job.unfinished.others:
-            if upload.initiated and (now - upload.initiated).days >= days:
+        for upload in self.leftovers(job):
+            try:
                 _copy_uploads.abort(self._means.destination, job.entry.key, upload)
+            except StoppedError:
+                raise
+            except AmiStoreError as error:
+                self._warn_of_leftovers(job, error)
+            else:
                 job.entry.changed = True
+
+    def _is_old(self, upload: Upload) -> bool:
+        days, now = self._means.options.abort_unfinished_after, self._means.clock.date()
+        return bool(upload.initiated and (now - upload.initiated).days >= days)
+
+    def _warn_of_leftovers(self, job: Job, error: AmiStoreError) -> None:
+        self._means.warnings.append(
+            f"{job.entry.key}: unfinished uploads of earlier runs, which S3 charges for, may stay"
+            f" at the destination: {error_text(error)}"
+        )
 
     # Its parts
 
@@ -216,11 +255,12 @@ class Multipart:
                 lambda: see_destination_again(means.destination, job),
             ):
                 look_again()
-            answer = _copy_uploads.complete(
-                means.destination, entry.key, upload, create_only=job.present is None
-            )
-        except (SourceChangedError, MismatchError):
-            self._abort(job, upload)
+            answer = self._complete(job, upload)
+        except (SourceChangedError, MismatchError) as error:
+            told = self._abort(job, upload)
+            if told != ABORTED:
+                told = f"{error_text(error).rstrip('.')}. The unfinished upload was {told}"
+                raise type(error)(message=told) from error
             raise
         except UploadGoneError:
             raise
@@ -231,6 +271,20 @@ class Multipart:
             raise self.interrupted(job, upload, {**upload.parts, **own}, error) from error
         copy = self._copy_prover.look_at_copy(job, answer, read_back=not upload.marked)
         self._copy_prover.prove_parts(job, upload, copy, answer, evidence)
+
+    def _complete(self, job: Job, upload: Upload) -> dict[str, t.Any]:
+        """Make the object of the parts, be it that another run has sent some of them as well."""
+        key, destination = job.entry.key, self._means.destination
+        create_only = job.present is None
+        for _takeover in range(MOST_TAKEOVERS):
+            try:
+                return _copy_uploads.complete(destination, key, upload, create_only)
+            except CopyError as error:
+                if error.code != "InvalidPart":
+                    raise
+                if not _copy_uploads.take_over(destination, key, upload):
+                    raise
+        return _copy_uploads.complete(destination, key, upload, create_only)
 
     def give_up(self, job: Job) -> None:
         """Abort an upload that has all its parts, where it is of no use to anybody any more."""
@@ -259,7 +313,7 @@ class Multipart:
             _copy_uploads.abort(self._means.destination, job.entry.key, upload)
         except AmiStoreError as error:
             return f"not aborted ({error_text(error)})"
-        return "aborted"
+        return ABORTED
 
 
 def _md5_step(job: Job, upload: Upload) -> int:

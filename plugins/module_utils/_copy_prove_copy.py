@@ -33,8 +33,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_prove_source im
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     GOES_ON,
-    CopyError,
     MismatchError,
+    TakenError,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import fetch, plain_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
@@ -58,7 +58,7 @@ class CopyProver:
         :param read_back: every byte of it is read back, so that an ETag other than the answer's,
             which some servers give, is no error.
         :raises MismatchError: it has another size, and was deleted again.
-        :raises CopyError: it is not there any more.
+        :raises TakenError: it is not there any more; another run may have made what is.
         """
         entry, destination = job.entry, self._means.destination
         copy = look(destination, entry.key)
@@ -69,7 +69,7 @@ class CopyProver:
             or not (job.surely_ours or read_back)
             or version not in (None, "null", copy.version_id)
         ):
-            raise CopyError(
+            raise TakenError(
                 message=f"destination {destination.bucket.url(entry.key)} was deleted or"
                 " overwritten as soon as it was complete. Another copy of the same key may be"
                 f" under way. {GOES_ON}"
@@ -203,14 +203,11 @@ def _known_sha256(upload: Upload, part: Part) -> str | None:
 
 def _doubtful(job: Job, upload: Upload, confirmed: bool, by_etags: bool) -> list[Part]:
     """Return the parts that must be read back, since no word of the server can be trusted."""
-    if job.is_trusted_to_s3 or (by_etags and job.entry.method == SERVER_SIDE):
-        return []
-    if not (upload.checks and confirmed):
+    by_s3 = job.is_trusted_to_s3 or (by_etags and job.entry.method == SERVER_SIDE)
+    if not by_s3 and not (upload.checks and confirmed):
         return job.layout.parts
-    if by_etags:
-        return []
-    return [
-        part
-        for part in job.layout.parts
-        if upload.parts[part.number].sha256 is None or part.number in upload.unsure
-    ]
+    doubtful = set(upload.resent)
+    if not (by_s3 or by_etags):
+        doubtful |= {part.number for part in upload.in_order if part.sha256 is None}
+        doubtful |= upload.unsure
+    return [part for part in job.layout.parts if part.number in doubtful]

@@ -376,6 +376,14 @@ def _refuse_other_answer(side: Side, seen: Seen, part: Part, answer: t.Mapping[s
     length = answer.get("ContentLength", part.size)
     if length != part.size:
         raise _other_length(side, seen, part, length)
+    # The whole may be answered as such. Where the ETag tells nothing of the content, a stretch of
+    # the same length from elsewhere in the object would pass for this one.
+    told = str(answer.get("ContentRange") or "")
+    if part.size != seen.size and told.partition("/")[0].split() != part.range.split("="):
+        raise DamagedError(
+            f"{side.name} {side.bucket.url(seen.key)}: {told or 'no range'} came instead of"
+            f" {part.range}. Running the same task again reads it once more"
+        )
 
 
 def _other_length(side: Side, seen: Seen, part: Part, length: int) -> DamagedError:

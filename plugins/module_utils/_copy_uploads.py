@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ansible_collections.amistore.aws.plugins.module_utils._aws import AmiStoreError, error_code
@@ -57,6 +57,8 @@ class Upload:
     """Parts of earlier runs: all that is known of them is what the server lists."""
     unsure: frozenset[int] = frozenset()
     """Parts of earlier runs whose checksum was made of the source anew."""
+    resent: frozenset[int] = frozenset()
+    """Parts that another run has sent meanwhile, with no more than the server's word for it."""
 
     @property
     def in_order(self) -> list[SentPart]:
@@ -274,6 +276,31 @@ def complete(side: Side, key: str, upload: Upload, create_only: bool) -> dict[st
             **only_if_missing(side, "CompleteMultipartUpload", create_only),
         ),
     )
+
+
+def take_over(side: Side, key: str, upload: Upload) -> bool:
+    """Take over the ETags of parts that another run has sent meanwhile.
+
+    Two runs that go on with one upload send the same parts, and with KMS a part that is sent again
+    has another ETag.
+
+    :return: whether there was anything to take over; never where a part is missing or another one.
+    """
+    listed = {item["PartNumber"]: item for item in _listed(side, key, upload)}
+    taken: dict[int, SentPart] = {}
+    untold: set[int] = set()
+    for number, part in upload.parts.items():
+        item = listed.get(number)
+        told = item.get("ChecksumSHA256") if item else None
+        if item is None or item["Size"] != part.size or told not in (None, part.sha256):
+            return False
+        if _plain(item) != part.etag:
+            taken[number] = replace(part, etag=_plain(item))
+            if not told:
+                untold.add(number)
+    upload.parts = {**upload.parts, **taken}
+    upload.resent |= untold
+    return bool(taken)
 
 
 def only_if_missing(side: Side, operation: str, create_only: bool) -> dict[str, str]:

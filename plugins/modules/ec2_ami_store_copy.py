@@ -133,14 +133,14 @@ options:
     description:
       - Whether an unfinished upload stays for the next run when a copy fails. S3 charges for its
         parts until it is completed or aborted.
-      - What was begun for a source that has changed since is always aborted.
+      - Where the source changes during the copy, the upload is aborted all the same.
     type: bool
     default: true
   abort_unfinished_after:
     description:
       - After how many days an unfinished upload of this module is aborted when it does not fit the
-        source or the options any more. The next run that copies to the same key does so, one that
-        finds the copy there does not. Uploads of others are never touched.
+        source or the options any more, or the copy is there. The next run for the same key does
+        so. Uploads of others are never touched.
     type: int
     default: 7
 attributes:

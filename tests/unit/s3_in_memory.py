@@ -199,12 +199,15 @@ class S3InMemory:
         if thing.headers.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE"):
             raise Refusal("InvalidObjectState", status=403)
         body = thing.body
+        told: Answer = {}
         if "Range" in params:
-            start, end = params["Range"].removeprefix("bytes=").split("-")
+            span = params["Range"].removeprefix("bytes=")
+            start, end = span.split("-")
+            told["ContentRange"] = f"bytes {span}/{len(body)}"
             body = body[int(start) : int(end) + 1]
         length = len(body)
         body = self.on_the_way("GetObject", params, body)
-        return {
+        return told | {
             "Body": StreamingBody(self.as_file(body), length),
             "ContentLength": length,
             "ETag": f'"{thing.etag}"',
@@ -248,7 +251,8 @@ class S3InMemory:
         )
 
     def _etag(self, content: bytes) -> str:
-        return md5(b"encrypted" + content if self.kms else content).hex()
+        # With KMS, the same content has another one each time it is sent.
+        return md5(b"%d" % next(self._numbers) if self.kms else content).hex()
 
     def _refuse_taken(self, params: Answer) -> None:
         if params.get("IfNoneMatch") == "*" and self.has(params["Key"], params["Bucket"]):
@@ -283,8 +287,9 @@ class S3InMemory:
         body = self.on_the_way("UploadPart", params, bytes(params["Body"]))
         self._refuse_wrong(params, body)
         checksum = params.get("ChecksumSHA256") if self.keeps_checksums else None
-        upload.parts[params["PartNumber"]] = (body, self._etag(body), checksum)
-        answer: Answer = {"ETag": f'"{self._etag(body)}"', **self._made(b"", {}).encryption}
+        etag = self._etag(body)
+        upload.parts[params["PartNumber"]] = (body, etag, checksum)
+        answer: Answer = {"ETag": f'"{etag}"', **self._made(b"", {}).encryption}
         return answer | ({"ChecksumSHA256": checksum} if checksum else {})
 
     def _UploadPartCopy(self, params: Answer) -> Answer:
@@ -292,8 +297,9 @@ class S3InMemory:
         start, end = params["CopySourceRange"].removeprefix("bytes=").split("-")
         body = self._copy_source(params).body[int(start) : int(end) + 1]
         checksum = sha256(body) if self.keeps_checksums else None
-        upload.parts[params["PartNumber"]] = (body, self._etag(body), checksum)
-        result = {"ETag": f'"{self._etag(body)}"'}
+        etag = self._etag(body)
+        upload.parts[params["PartNumber"]] = (body, etag, checksum)
+        result = {"ETag": f'"{etag}"'}
         return {"CopyPartResult": result | ({"ChecksumSHA256": checksum} if checksum else {})}
 
     def _copy_source(self, params: Answer) -> StoredThing:

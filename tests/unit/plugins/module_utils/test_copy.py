@@ -581,6 +581,60 @@ def test_leftovers_are_aborted_after_the_stated_age(relay: Relay) -> None:
     assert relay.s3.uploads == {}
 
 
+@pytest.mark.parametrize("lost", ["", "its record", "its record and both sums"])
+def test_leftovers_are_aborted_where_the_copy_is_there_as_well(relay: Relay, lost: str) -> None:
+    kms = {"ServerSideEncryption": "aws:kms"} if "sums" in lost else {}
+    relay.s3.kms = bool(kms)
+    relay.store(encryption=kms)
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    relay.copy()
+    assert relay.copy(tags={"a": "1"}).state is State.COPIED
+    if lost:
+        del relay.s3.buckets[TARGET_BUCKET][RECORD_KEY]
+        assert relay.copy(tags={"a": "1"}).changed
+    assert not relay.copy(tags={"a": "1"}).changed
+    (old,) = relay.s3.uploads.values()
+    old.initiated = NOON - timedelta(days=8)
+    if lost:
+        del relay.s3.buckets[TARGET_BUCKET][RECORD_KEY]
+    foreseen = relay.copy(tags={"a": "1"}, check_mode=True)
+    assert (foreseen.state, foreseen.changed) == (State.PRESENT, True)
+    assert len(relay.s3.uploads) == 1
+    entry = relay.copy(tags={"a": "1"})
+    assert (entry.state, entry.changed) == (State.PRESENT, True)
+    assert relay.s3.uploads == {}
+    assert not relay.copy(tags={"a": "1"}).changed
+
+
+@pytest.mark.parametrize("operation", ["AbortMultipartUpload", "ListMultipartUploads"])
+def test_leftovers_that_cannot_be_aborted_are_told_and_hold_up_nothing(
+    relay: Relay, operation: str
+) -> None:
+    relay.store()
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    relay.copy()
+    (old,) = relay.s3.uploads.values()
+    old.initiated = NOON - timedelta(days=8)
+    if operation == "ListMultipartUploads":
+        assert relay.copy(tags={"a": "1"}, abort_unfinished_after=9).state is State.COPIED
+    relay.s3.always[operation] = failing(FORBIDDEN)
+    entry = relay.copy(tags={"a": "1"})
+    assert entry.state in (State.COPIED, State.PRESENT), entry.reason
+    (warning,) = relay.warnings
+    assert warning.startswith(f"{KEY}: unfinished uploads of earlier runs")
+    assert f"s3:{operation}".replace("ListM", "ListBucketM") in warning
+
+
+def test_a_wrong_upload_that_cannot_be_aborted_is_told(relay: Relay) -> None:
+    relay.store()
+    relay.s3.on_the_way = damaging("GetObject", 2 * PART)
+    relay.s3.always["AbortMultipartUpload"] = failing(FORBIDDEN)
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "does not have the checksum that S3 gives for the source" in entry.reason
+    assert "The unfinished upload was not aborted" in entry.reason
+
+
 def test_leftovers_stay_where_so_many_days_are_asked_for_that_none_is_so_old(relay: Relay) -> None:
     relay.store()
     relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
@@ -664,13 +718,60 @@ def test_an_etag_that_changes_is_no_matter_where_all_is_read_back(
     assert relay.s3.has(RECORD_KEY) is not damaged
 
 
-def test_an_etag_that_changes_elsewhere_is_an_overwritten_object(relay: Relay) -> None:
+def test_what_has_another_etag_than_it_was_made_with_is_held_against_the_source(
+    relay: Relay,
+) -> None:
     relay.s3.renames_etags = True
     relay.store()
     entry = relay.copy()
+    assert (entry.state, entry.changed) == (State.PRESENT, True), entry.reason
+    assert entry.proof == {
+        "source": "read twice",
+        "destination": "read back",
+        "parts_read_back": 4,
+    }
+
+
+def test_what_overwrites_the_copy_as_soon_as_it_is_complete_is_told(relay: Relay) -> None:
+    relay.store()
+    complete = relay.s3.cloud.replies["CompleteMultipartUpload"]
+
+    def overwritten(params: Any) -> Any:
+        answer = complete(params)
+        relay.s3.put(KEY, StoredThing(b"another"), TARGET_BUCKET)
+        return answer
+
+    relay.s3.cloud.replies["CompleteMultipartUpload"] = overwritten
+    entry = relay.copy()
     assert entry.state is State.FAILED
     assert "deleted or overwritten as soon as it was complete" in entry.reason
-    assert relay.s3.has(KEY)
+    assert relay.s3.get(KEY).body == b"another"
+
+
+@pytest.mark.parametrize("tls", [True, False])
+@pytest.mark.parametrize("told", [True, False])
+def test_another_stretch_of_the_source_than_the_one_asked_for_is_not_taken(
+    relay: Relay, tls: bool, told: bool
+) -> None:
+    relay.source_tls = tls
+    relay.store(encryption={"ServerSideEncryption": "aws:kms"})
+    get = relay.s3.cloud.replies["GetObject"]
+
+    def shifted(params: Any) -> Any:
+        second = params.get("Range", "").startswith(f"bytes={PART}-")
+        answer = get({**params, "Range": f"bytes=0-{PART - 1}"} if second else params)
+        if second and not told:
+            del answer["ContentRange"]
+        return answer
+
+    relay.s3.cloud.replies["GetObject"] = shifted
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert f"instead of bytes={PART}-{2 * PART - 1}" in entry.reason
+    assert not relay.s3.has(KEY)
+    relay.s3.cloud.replies["GetObject"] = get
+    assert relay.copy().state is State.COPIED
+    assert relay.s3.get(KEY).body == BODY
 
 
 def test_a_small_object_that_arrives_damaged_is_deleted_again(relay: Relay) -> None:
@@ -1035,6 +1136,58 @@ def test_of_two_copies_at_once_the_second_finds_that_of_the_first(relay: Relay) 
     assert entry.state is State.PRESENT, entry.reason
     assert relay.s3.get(KEY).body == BODY
     assert relay.s3.uploads == {}
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("damaged", [True, False])
+def test_parts_that_another_run_sends_again_with_kms_are_taken_over(
+    relay: Relay, lists: bool, damaged: bool
+) -> None:
+    relay.s3.kms, relay.s3.lists_checksums = True, lists
+    relay.store()
+
+    def send_again(params: Any) -> None:
+        body = BODY[: PART - 1] + b"?" if damaged else BODY[:PART]
+        checksum = {"ChecksumSHA256": sha256(body)} if lists else {}
+        relay.wire.clients["s3"].upload_part(
+            Bucket=TARGET_BUCKET,
+            Key=KEY,
+            UploadId=params["UploadId"],
+            PartNumber=1,
+            Body=body,
+            **checksum,
+        )
+
+    relay.s3.before["CompleteMultipartUpload"] = [send_again, send_again]
+    entry = relay.copy()
+    if damaged:
+        assert entry.state is State.FAILED
+        assert not relay.s3.has(KEY)
+    else:
+        assert entry.state is State.COPIED, entry.reason
+        assert entry.proof["parts_read_back"] == (0 if lists else 1)
+        assert relay.s3.get(KEY).body == BODY
+        assert relay.s3.uploads == {}
+
+
+def test_of_two_runs_that_replace_the_same_object_with_kms_both_end_well(relay: Relay) -> None:
+    relay.s3.kms = True
+    relay.store()
+    relay.s3.put(KEY, StoredThing(b"before"), TARGET_BUCKET)
+    complete = relay.s3.cloud.replies["CompleteMultipartUpload"]
+
+    def other_run_as_well(params: Any) -> Any:
+        relay.s3.cloud.replies["CompleteMultipartUpload"] = complete
+        answer = complete(params)
+        relay.s3.put(KEY, StoredThing(b"before"), TARGET_BUCKET)
+        assert relay.copy(overwrite=True, part_size=2 * PART).state is State.COPIED
+        return answer
+
+    relay.s3.cloud.replies["CompleteMultipartUpload"] = other_run_as_well
+    entry = relay.copy(overwrite=True)
+    assert (entry.state, entry.changed) == (State.PRESENT, True), entry.reason
+    assert relay.s3.get(KEY).body == BODY
+    assert not relay.copy().changed
 
 
 @pytest.mark.parametrize(
