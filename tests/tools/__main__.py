@@ -37,8 +37,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     setup = commands.add_parser("setup", help="make virtual environments")
     setup.add_argument("names", nargs="+", choices=environments.ALL, metavar="ENVIRONMENT")
-    check = commands.add_parser("check", help="run checks; without names, all of them")
+    check = commands.add_parser("check", help="run checks; without names, one of each kind")
     check.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(checks.ALL))
+    check.add_argument("--all", action="store_true", help="run all of them")
     check.add_argument("--jobs", type=int, default=2, help="how many at a time")
     for name in PROGRAMS:
         program = commands.add_parser(name, help=f"run the {name}")
@@ -95,16 +96,18 @@ def setup(names: Sequence[str]) -> int:
     return 1 if missing else 0
 
 
-def select(names: Sequence[str]) -> list[Check]:
-    """The checks of these names, or all but the long ones, with those whose results they read."""
-    usual = set(checks.ALL) - checks.ON_REQUEST
+def select(names: Sequence[str], thorough: bool = False) -> list[Check]:
+    """The checks of these names, with those whose results they read; without names all, or only
+    what every change is put to.
+    """
+    usual = set(checks.ALL) - (frozenset() if thorough else checks.THOROUGH)
     wanted = {*names, *(checks.ALL[name].after for name in names)} if names else usual
     return [check for name, check in checks.ALL.items() if name in wanted]
 
 
-def check(names: Sequence[str], jobs: int) -> int:
+def check(selected: Sequence[Check], jobs: int) -> int:
     start = time.monotonic()
-    results = run(select(names), jobs)
+    results = run(selected, jobs)
     print(f"\n{time.monotonic() - start:.0f} s in all\n{running.summary(results)}", flush=True)
     return 1 if any(result.outcome is Outcome.FAILED for result in results) else 0
 
@@ -117,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
         case "setup":
             return setup(chosen.names)
         case "check":
-            return check(chosen.names, chosen.jobs)
+            return check(select(chosen.names, chosen.all), chosen.jobs)
         case _:
             return programs.integration(chosen.leg, chosen.arguments)
 

@@ -116,7 +116,9 @@ def test_every_target_that_a_program_names_is_there() -> None:
     assert named <= targets
 
 
-def test_continuous_integration_runs_the_readmes_test_command() -> None:
+def test_continuous_integration_runs_the_readmes_test_commands() -> None:
     assert "exec make test" in (ROOT / ".ci" / "run").read_text().splitlines()
-    steps = read(".github/workflows/test.yml")["jobs"]["test"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == ["make test"]
+    for name in ("test", "test-all"):
+        steps = read(".github/workflows/test.yml")["jobs"][name]["steps"]
+        assert [step["run"] for step in steps if "run" in step] == [f"make {name}"]
+        assert f"make {name}" in (ROOT / "README.md").read_text()

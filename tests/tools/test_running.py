@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +134,15 @@ def test_a_check_brings_along_the_one_whose_results_it_reads() -> None:
     assert chosen == ["unit-ansible12", "coverage", "ruff"]
 
 
-def test_without_names_all_are_run_but_the_long_ones() -> None:
+def test_without_names_unit_tests_are_run_on_every_leg_and_the_rest_on_one() -> None:
     chosen = [one.name for one in command_line.select([])]
-    assert sorted(chosen) == sorted(set(checks.ALL) - {"servers"})
+    assert set(chosen).isdisjoint(checks.THOROUGH)
+    kinds = Counter(name.partition("-")[0] for name in chosen)
+    assert kinds == dict.fromkeys(kinds, 1) | {"unit": len(checks.LEGS)}
+    assert set(kinds) | {"servers"} == {name.partition("-")[0] for name in checks.ALL}
     assert [one.name for one in command_line.select(["servers"])] == ["servers"]
+
+
+def test_all_checks_are_run_where_that_is_asked_for() -> None:
+    assert [one.name for one in command_line.select([], thorough=True)] == list(checks.ALL)
+    assert command_line.parse(["check", "--all"]).all
