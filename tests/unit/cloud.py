@@ -464,9 +464,13 @@ class Wire:
     def _client(self, service: str, region: str) -> Any:
         config = Config(retries={"total_max_attempts": 1})
         client = self._session.create_client(service, region_name=region, config=config)
+        self.lead_here(client)
+        return client
+
+    def lead_here(self, client: Any) -> None:
+        """Let the requests of a client end at the Cloud that is plugged in."""
         client.meta.events.register_first("before-parameter-build.*.*", self._keep)
         client.meta.events.register("before-call.*.*", self._respond)
-        return client
 
     def elsewhere(self) -> Any:
         """Return a client for S3 of another partition, which ends here too."""
