@@ -385,6 +385,7 @@ def test_roles_are_taken_on_anew_for_each_step_that_may_come_late(
         for action in ("CreateStoreImageTask", "CreateMultipartUpload", "CreateRestoreImageTask")
     ]
     assert [sum(number < step for number in taken_on) for step in steps] == [2, 4, 5]
+    assert len(job.results(WARNING)) == 1
 
 
 def test_what_came_of_a_fleet_is_told_in_seconds(
@@ -447,3 +448,57 @@ def test_what_cannot_be_meant_is_refused(
 ) -> None:
     assert words in relay(**given).failure
     assert source.requests() | target.requests() == {}
+
+
+WARNING = "Warn that the copies may outlast the credentials of a role"
+SOURCE_ROLE = {"source_role_arn": "arn:aws:iam::123456789012:role/out"}
+TARGET_ROLE = {"role_arn": "arn:aws:iam::222222222222:role/in"}
+
+
+@pytest.mark.parametrize(
+    ("given", "roles", "profiles"),
+    [
+        (SOURCE_ROLE, "amistore_source_role_arn", "amistore_source_profile"),
+        (TARGET_ROLE, "amistore_role_arn", "amistore_profile"),
+        (
+            SOURCE_ROLE | TARGET_ROLE,
+            "amistore_source_role_arn and amistore_role_arn",
+            "amistore_source_profile and amistore_profile",
+        ),
+        ({}, None, None),
+        (SOURCE_ROLE | {"role_seconds": 43200}, None, None),
+        (SOURCE_ROLE | {"ids": []}, None, None),
+    ],
+)
+def test_copies_that_may_outlast_the_credentials_of_a_role_are_told_of(
+    leg: Environment,
+    python: str,
+    tmp_path: Path,
+    given: dict[str, Any],
+    roles: str | None,
+    profiles: str | None,
+) -> None:
+    [play] = yaml.safe_load((ROOT / "playbooks" / "relay.yml").read_text())
+    names = [task["name"] for task in play["tasks"]]
+    assert names.index(WARNING) < names.index("Relay, and tell what came of it")
+    values = {"role_seconds": 3600, "copy_timeout": 43200, **given}
+    facts = {"amistore__image_ids": values.pop("ids", ["ami-1"]), "amistore__given": values}
+    stand_in = {
+        **{name: play[name] for name in ("connection", "gather_facts")},
+        "hosts": "localhost",
+        "tasks": [
+            {"name": "Begin", "ansible.builtin.set_fact": facts},
+            *[task for task in play["tasks"] if task["name"] == WARNING],
+        ],
+    }
+    (tmp_path / "play.yml").write_text(json.dumps([stand_in]))
+    job = Controller(leg, None, tmp_path, python).run(str(tmp_path / "play.yml"), {})
+    assert (job.succeeded, job.changed()) == (True, 0), job.output
+    if roles is None:
+        assert job.shown(WARNING) == []
+        return
+    lasts, stops, way_out = job.shown(WARNING)
+    assert f"the credentials of {roles} are good for 3600 seconds (amistore_role_seconds)" in lasts
+    assert "which may take 43200 (amistore_copy_timeout)" in lasts
+    assert "running it again goes on from them" in stops
+    assert f"a profile with role_arn, which renews its credentials ({profiles})" in way_out
