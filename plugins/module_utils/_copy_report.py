@@ -90,20 +90,31 @@ class CopyReport:
 
     def _counts(self) -> str:
         states = Counter(entry.state for entry in self.entries)
-        waiting = states[State.NOT_COPIED]
-        checked = self.options.check_mode
         counts = [
             f"{states[State.FAILED]} failed" if states[State.FAILED] else "",
             f"{states[State.COPIED]} copied" if states[State.COPIED] else "",
             f"{states[State.PRESENT]} there already" if states[State.PRESENT] else "",
-            f"{waiting} {'would be copied' if checked else 'not copied'}" if waiting else "",
+            *self._counts_of_waiting(),
         ]
+        checked = self.options.check_mode
         total = len(self.entries)
         would = " (check mode, nothing was changed)" if checked else ""
         return (
             f"{total} stored image{'' if total == 1 else 's'} to s3://{self.options.bucket}:"
             f" {', '.join(filter(None, counts))}{would}."
         )
+
+    def _counts_of_waiting(self) -> list[str]:
+        """Count what was not copied; a run that is stopped does not come to look at the rest."""
+        waiting = [entry for entry in self.entries if entry.state is State.NOT_COPIED]
+        if not self.options.check_mode:
+            return [f"{len(waiting)} not copied" if waiting else ""]
+        foreseen = sum(entry.method is not None for entry in waiting)
+        unseen = len(waiting) - foreseen
+        return [
+            f"{foreseen} would be copied" if foreseen else "",
+            f"{unseen} not looked at" if unseen else "",
+        ]
 
 
 def _diff(entry: CopyEntry) -> dict[str, t.Any]:

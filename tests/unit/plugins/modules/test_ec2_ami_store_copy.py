@@ -212,3 +212,23 @@ def test_a_bucket_of_the_examples_is_in_one_region() -> None:
         regions.setdefault(given["source_bucket"], set()).add(given.get("source_region", here))
     assert {len(places - {None}) for places in regions.values()} <= {0, 1}
     assert regions["my-ami-bucket"] == {"us-east-1", None}
+
+
+def test_check_mode_foresees_nothing_for_what_it_did_not_come_to(
+    run: Runner, s3: S3InMemory
+) -> None:
+    keys = [f"dr/{WEB}.bin", f"dr/{DB}.bin", "dr/third.bin", "dr/fourth.bin"]
+
+    def expire(params: Any) -> None:
+        if params["Key"] == keys[1]:
+            raise Refusal("ExpiredToken", status=400)
+
+    s3.always["GetObjectTagging"] = expire
+    result = run(check=True, **BUCKETS, object_keys=keys)
+    assert result.failed
+    assert states(result) == ["NotCopied", "Failed", "NotCopied", "NotCopied"]
+    assert result["msg"].startswith(
+        f"4 stored images to s3://{TARGET_BUCKET}: 1 failed, 1 would be copied, 2 not looked at"
+        " (check mode, nothing was changed). "
+    )
+    assert "credentials of the source have expired" in result["msg"]
