@@ -14,10 +14,9 @@ from functools import partial
 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
+    FORBIDDEN_CODES,
     CopyError,
     Side,
-    SourceChangedError,
-    StoppedError,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
@@ -36,6 +35,18 @@ COPY_OF = "amistore-copy-of"
 """The user metadata that tells which object a copy was made from, as a digest."""
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html, in bytes.
 MOST_METADATA = 2048
+# A HEAD answer has no body, so that botocore takes its status for the code.
+CANNOT_TELL_CODES = FORBIDDEN_CODES | {
+    "400",
+    "405",
+    "416",
+    "501",
+    "InvalidPartNumber",
+    "InvalidRange",
+    "MethodNotAllowed",
+    "NotImplemented",
+}
+"""What a server answers that does not know numbers of parts or versions, or may not tell them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,8 @@ def look_closely(side: Side, seen: Seen) -> Seen:
     """Return the source of a copy, with its part size and whether its version can be pinned.
 
     :raises SourceChangedError: it is not what was seen any more.
+    :raises CopyError: the server does not answer now. Without the part size, the copy would be cut
+        in another way, and nobody would go on with an earlier run's unfinished upload.
     """
     if not seen.size:
         return seen
@@ -138,7 +151,7 @@ def _look_at_parts(
 def _look_at_part(
     side: Side, seen: Seen, number: int, version: t.Mapping[str, t.Any]
 ) -> t.Mapping[str, t.Any] | None:
-    """Return S3's answer about a part, None where it gives none."""
+    """Return S3's answer about a part, None where it cannot tell."""
     try:
         return t.cast(
             "t.Mapping[str, t.Any]",
@@ -151,11 +164,11 @@ def _look_at_part(
                 **version,
             ),
         )
-    except (SourceChangedError, StoppedError):
-        raise
-    except CopyError:
+    except CopyError as error:
         # Only a convenience: without it, the ETag alone pins the source, or cannot be checked.
-        return None
+        if error.code in CANNOT_TELL_CODES:
+            return None
+        raise
 
 
 def _version(answer: t.Mapping[str, t.Any]) -> str | None:
