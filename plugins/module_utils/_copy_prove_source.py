@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import md5s_of_part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
-from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import size_of_part
+from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import Layout, Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     composite_sha256,
     etag_of,
@@ -54,6 +55,19 @@ class SourceProver:
 
         :raises DamagedError: it is not the source's.
         """
+        try:
+            how = self._sum_of_content(job, content)
+        except DamagedError:
+            if not self._forgets_part_size(job):
+                raise
+            how = self._sum_of_content(job, content)
+        return how or ("tls" if self._means.source.encrypted_in_transit else "")
+
+    def _sum_of_content(self, job: Job, content: bytes) -> str:
+        """Return which of the source's sums the content has, "" where there is none to compare.
+
+        :raises DamagedError: it does not have it.
+        """
         source = job.source
         if source.has_own_md5 and (source.part_size or not source.size):
             sums = md5s_of(content, source.part_size or 1) or (md5_of(b""),)
@@ -64,12 +78,32 @@ class SourceProver:
             if sha256_of(content) != source.sha256:
                 raise self._damaged(job)
             return "sha256"
-        return "tls" if self._means.source.encrypted_in_transit else ""
+        return ""
 
     def of_parts(self, job: Job, upload: Upload) -> Evidence:
         """Return how the parts that were sent are known to be the source's.
 
         :raises MismatchError: they are not.
+        :raises CopyError: says what to do.
+        """
+        try:
+            evidence = self._sums_of_parts(job, upload)
+        except MismatchError:
+            if not self._forgets_part_size(job):
+                raise
+            evidence = None
+        if evidence:
+            return evidence
+        if job.is_trusted_to_s3:
+            return Evidence("s3")
+        if self._means.source.encrypted_in_transit:
+            return Evidence("tls")
+        return self._read_parts_again(job, upload)
+
+    def _sums_of_parts(self, job: Job, upload: Upload) -> Evidence | None:
+        """Return which of the source's sums the parts have, None where there is none to compare.
+
+        :raises MismatchError: they do not have it.
         """
         source, layout = job.source, job.layout
         parts = upload.in_order
@@ -86,11 +120,40 @@ class SourceProver:
             if not same_checksum(ours, source.sha256):
                 raise self._wrong_sum(job)
             return Evidence("sha256")
-        if job.is_trusted_to_s3:
-            return Evidence("s3")
-        if self._means.source.encrypted_in_transit:
-            return Evidence("tls")
-        return self._read_parts_again(job, upload)
+        return None
+
+    def _forgets_part_size(self, job: Job) -> bool:
+        """Go on as with a source whose part size is not known, where its parts differ in size.
+
+        Only its first and last part were looked at. Where others differ from them, the sums that
+        were made are those of other stretches than S3's, and say nothing about the bytes.
+
+        :return: whether they differ; if not, a wrong sum means damage.
+        :raises CopyError: says what to do.
+        """
+        source = job.source
+        if not (is_multipart(source.etag) and source.part_size):
+            return False
+        even = Layout(source.size, source.part_size).parts
+        sizes = self._sizes_of_parts(job, even)
+        if sizes == [part.size for part in even]:
+            return False
+        # What does not add up is no word to go by.
+        if sum(size or 0 for size in sizes) != source.size:
+            self._means.warnings.append(self._untold(job))
+            return False
+        job.source = replace(source, part_size=None)
+        job.layout = replace(job.layout, source_part_size=None)
+        return True
+
+    def _sizes_of_parts(self, job: Job, parts: list[Part]) -> list[int | None]:
+        sizes: dict[int, int | None] = {}
+
+        def look_at(part: Part) -> None:
+            sizes[part.number] = size_of_part(self._means.source, job.source, part.number)
+
+        self._means.each(parts, look_at)
+        return [sizes[part.number] for part in parts]
 
     def read_again(self, job: Job, part: Part, checksum: str) -> str:
         """Read a part of the source once more, since nothing protects its bytes on the way.
@@ -142,6 +205,14 @@ class SourceProver:
         return MismatchError(
             message=f"{self._name(job)}: reading it twice gave different bytes. They are damaged on"
             " the way: use https. Running the same task again reads it anew"
+        )
+
+    def _untold(self, job: Job) -> str:
+        return (
+            f"{self._name(job)}: the server does not tell the size of each part that it was"
+            " uploaded in. With parts of different sizes its checksum cannot be compared, and every"
+            " run fails alike: then upload it anew in parts of one size, as aws s3 cp does, and"
+            " copy that."
         )
 
     def _name(self, job: Job) -> str:
