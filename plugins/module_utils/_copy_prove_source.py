@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Content
 from ansible_collections.amistore.aws.plugins.module_utils._copy_equal import md5s_of_part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
@@ -20,15 +21,14 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     etag_of,
     is_multipart,
     md5_of,
-    md5s_of,
     parts_in_etag,
     same_checksum,
-    sha256_of,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     DamagedError,
     MismatchError,
 )
+from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import fetch
 from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 
 READ_TWICE = "read twice"
@@ -44,15 +44,24 @@ class Evidence:
     """It comes from the destination's own ETags, so that it covers what lies there too."""
 
 
+class _Summed(Content):
+    """Bytes of which no more than the sum is kept."""
+
+    def _add(self, chunk: bytes) -> None:
+        super()._add(chunk)
+        self.forget()
+
+
 class SourceProver:
     """Holds what was read of an object against what its source is known to be."""
 
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    def of_content(self, job: Job, content: bytes) -> str:
+    def of_content(self, job: Job, content: Content) -> str:
         """Return how the whole content is known to be the source's, "" where nothing tells.
 
+        :param content: with the MD5 sums of the source's parts, where its ETag is made of those.
         :raises DamagedError: it is not the source's.
         """
         try:
@@ -63,19 +72,19 @@ class SourceProver:
             how = self._sum_of_content(job, content)
         return how or ("tls" if self._means.source.encrypted_in_transit else "")
 
-    def _sum_of_content(self, job: Job, content: bytes) -> str:
+    def _sum_of_content(self, job: Job, content: Content) -> str:
         """Return which of the source's sums the content has, "" where there is none to compare.
 
         :raises DamagedError: it does not have it.
         """
         source = job.source
         if source.has_own_md5 and (source.part_size or not source.size):
-            sums = md5s_of(content, source.part_size or 1) or (md5_of(b""),)
+            sums = content.md5s or (md5_of(b""),)
             if etag_of(sums, is_multipart(source.etag)) != source.etag:
                 raise self._damaged(job)
             return "etag"
         if source.sha256 and "-" not in source.sha256:
-            if sha256_of(content) != source.sha256:
+            if content.sha256 != source.sha256:
                 raise self._damaged(job)
             return "sha256"
         return ""
@@ -158,10 +167,19 @@ class SourceProver:
     def read_again(self, job: Job, part: Part, checksum: str) -> str:
         """Read a part of the source once more, since nothing protects its bytes on the way.
 
+        Whoever asks holds it in memory, so that no more of it is held here.
+
         :return: how the part is known to be the source's.
         :raises MismatchError: it has another checksum now.
         """
-        if self._means.streaming(job).sum_up(part) != checksum:
+        source = self._means.source
+
+        def read() -> str:
+            content = fetch(source, job.source, part, _Summed())
+            job.entry.counts.add(read=len(content))
+            return content.sha256
+
+        if source.retry("read", job.source.key, read) != checksum:
             raise self._unreliable(job)
         return READ_TWICE
 

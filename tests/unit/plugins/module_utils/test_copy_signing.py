@@ -141,3 +141,15 @@ def test_a_fault_that_s3_tells_after_it_has_answered_200_passes() -> None:
             MultipartUpload=parts,
         )
     assert is_passing(failed.value)
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9", "http://127.0.0.1:9"])
+@pytest.mark.parametrize("body", [BODY, b""])
+def test_an_object_in_one_piece_is_sent_whole(url: str, body: bytes) -> None:
+    sent = Sent(url, {})
+    checksum = sha256_of(body)
+    sent.client.put_object(Bucket="vault", Key="key", Body=bytearray(body), ChecksumSHA256=checksum)
+    assert (sent.body or b"") == body
+    assert sent.headers["content-length"] == str(len(body))
+    assert sent.headers["x-amz-checksum-sha256"] == checksum
+    assert "transfer-encoding" not in sent.headers
