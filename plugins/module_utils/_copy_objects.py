@@ -212,3 +212,17 @@ def metadata_of_copy(source_bucket: str, seen: Seen) -> dict[str, str]:
     marked = {**metadata, COPY_OF: source_identity(source_bucket, seen)}
     length = sum(len(name) + len(value.encode()) for name, value in marked.items())
     return marked if length <= MOST_METADATA else metadata
+
+
+def may_be_made_of(source_bucket: str, seen: Seen, copy: Seen) -> bool:
+    """Tell whether it is worth reading both: the object looks like a copy of this very source.
+
+    Where there was no room to say so, it has nothing but the source's own metadata, two thousand
+    bytes of them.
+    """
+    wanted = metadata_of_copy(source_bucket, seen)
+    if copy.size != seen.size:
+        return False
+    if COPY_OF in wanted:
+        return copy.metadata.get(COPY_OF) == wanted[COPY_OF]
+    return dict(copy.metadata) == wanted

@@ -17,9 +17,9 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import C
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import (
-    COPY_OF,
     Seen,
     look,
+    may_be_made_of,
     metadata_of_copy,
     source_identity,
 )
@@ -121,9 +121,7 @@ class Observer:
             present=present is not None,
             proved=_copy_record.fits(job.record, bucket, source, present),
             equal=present is not None and are_equal(source, present),
-            made_of_source=present is not None
-            and present.metadata.get(COPY_OF) == job.entry.identity
-            and present.size == source.size,
+            made_of_source=present is not None and may_be_made_of(bucket, source, present),
             overwrite=self._means.options.overwrite,
             unfinished=job.unfinished.fitting is not None,
         )

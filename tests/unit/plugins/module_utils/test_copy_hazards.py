@@ -451,3 +451,57 @@ def test_a_source_in_parts_of_different_sizes_is_copied(relay: Relay) -> None:
     entry = relay.copy()
     assert (entry.state, entry.reason) == (State.COPIED, "")
     assert relay.s3.get(KEY).body == BODY
+
+
+# A source that has no room for the mark
+
+FULL = {"note": "x" * 2000}
+
+
+def _full_copy_without_proof(relay: Relay) -> None:
+    relay.s3.kms = True
+    relay.store(metadata=FULL)
+    relay.s3.before["PutObject"] = [failing(FORBIDDEN)]
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert relay.s3.get(KEY).metadata == FULL
+
+
+def test_a_copy_that_has_no_room_for_the_mark_is_verified_by_reading(relay: Relay) -> None:
+    _full_copy_without_proof(relay)
+    entry = relay.copy()
+    assert (entry.state, entry.reason) == (State.PRESENT, "")
+    assert entry.proof == {"source": "read twice", "destination": "read back", "parts_read_back": 4}
+    assert relay.copy().changed is False
+
+
+def test_what_looks_like_a_copy_without_the_mark_and_differs_is_an_error(relay: Relay) -> None:
+    _full_copy_without_proof(relay)
+    relay.s3.get(KEY).body = BODY[:-1] + b"!"
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "differs from it in part 4" in entry.reason
+    assert relay.s3.get(KEY).body == BODY[:-1] + b"!"
+    assert relay.copy(overwrite=True).state is State.COPIED
+
+
+@pytest.mark.parametrize("metadata", [{}, {"note": "x" * 1999 + "y"}, {"note": "short"}])
+def test_other_metadata_than_that_of_a_source_without_room_is_another_object(
+    relay: Relay, metadata: dict[str, str]
+) -> None:
+    relay.store(metadata=FULL)
+    other = StoredThing.in_parts(BODY, 2 * PART, metadata=metadata)
+    relay.s3.put(KEY, other, TARGET_BUCKET)
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "is taken by another object" in entry.reason
+
+
+@pytest.mark.parametrize("metadata", [{}, {"note": "short"}])
+def test_a_source_with_room_for_the_mark_needs_it(relay: Relay, metadata: dict[str, str]) -> None:
+    relay.store(metadata=metadata)
+    other = StoredThing.in_parts(BODY, 2 * PART, metadata=metadata)
+    relay.s3.put(KEY, other, TARGET_BUCKET)
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert "is taken by another object" in entry.reason
