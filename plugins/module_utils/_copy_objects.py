@@ -17,6 +17,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     FORBIDDEN_CODES,
     CopyError,
     Side,
+    StoppedError,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_together import together
 from ansible_collections.amistore.aws.plugins.module_utils._stored_images import StoredObject
@@ -177,6 +178,8 @@ def _look_at_part(
                 **version,
             ),
         )
+    except StoppedError:
+        raise
     except CopyError as error:
         # Only a convenience: without it, the ETag alone pins the source, or cannot be checked.
         if error.code in CANNOT_TELL_CODES:

@@ -81,15 +81,6 @@ def md5_of(content: bytes) -> bytes:
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
-def md5s_of(content: bytes, step: int) -> tuple[bytes, ...]:
-    """Return the MD5 sums of the source's parts in this stretch, each `step` bytes long."""
-    view = memoryview(content)
-    return tuple(
-        hashlib.md5(view[start : start + step], usedforsecurity=False).digest()
-        for start in range(0, len(content), step)
-    )
-
-
 def composite_sha256(checksums: t.Sequence[str | None]) -> str | None:
     """Return S3's checksum of an object whose parts have these; None while one is unknown."""
     known = [base64.b64decode(checksum) for checksum in checksums if checksum]

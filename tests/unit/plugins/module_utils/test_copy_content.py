@@ -21,7 +21,6 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_content import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import MIB
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     md5_of,
-    md5s_of,
     sha256_of,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_transfer import Pace
@@ -38,6 +37,11 @@ class Drops(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(next(self._sizes, size))
+
+
+def md5s_of(content: bytes, step: int) -> tuple[bytes, ...]:
+    starts = range(0, len(content), step)
+    return tuple(md5_of(content[start : start + step]) for start in starts)
 
 
 @given(
