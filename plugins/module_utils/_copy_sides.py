@@ -46,6 +46,7 @@ PASSING_CODES = frozenset(
     {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "429"}
 )
 BUSY_CODES = THROTTLING_CODES | {"429", "503", "ServiceUnavailable"}
+OUTAGE_CODES = BUSY_CODES | SERVER_CODES | {"RequestTimeout"}
 EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
@@ -58,6 +59,9 @@ MISSING_CODES = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 CHANGED_CODES = frozenset({"412", "PreconditionFailed"})
 
 MOST_TRIES = 10
+# In seconds. A copy of a day is to outlast a server that restarts, a link that fails over and a
+# storm of throttling; what lasts longer takes somebody to look at it.
+LONGEST_OUTAGE = 15 * 60.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 20.0
 
@@ -73,8 +77,10 @@ NO_CREDENTIALS = frozenset(
     }
 )
 
-# What botocore raises when a body ends early or does not have its checksum.
-INCOMPLETE = frozenset({"FlexibleChecksumError", "IncompleteReadError"})
+# What botocore raises when a body ends early, as newer releases of urllib3 tell as a lost
+# connection, and when it does not have its checksum.
+CUT_SHORT = "IncompleteReadError"
+INCOMPLETE = frozenset({"FlexibleChecksumError", CUT_SHORT})
 
 _R = t.TypeVar("_R")
 
@@ -134,6 +140,37 @@ ADVICE = {
 
 
 @dataclass
+class Failures:
+    """How often one request has failed, and since when."""
+
+    outages: int = 0
+    others: int = 0
+    """Those that no outage explains, such as damaged content."""
+    first_at: float = 0.0
+
+    @property
+    def number(self) -> int:
+        return self.outages + self.others
+
+    def add(self, error: AmiStoreError, now: float) -> None:
+        if not self.number:
+            self.first_at = now
+        if is_outage(error):
+            self.outages += 1
+        else:
+            self.others += 1
+
+    def last_too_long(self, now: float, patience: float) -> bool:
+        """Tell whether the request is to be given up.
+
+        A few tries may take long by themselves, where a large part gets lost at its end.
+        """
+        if self.others >= MOST_TRIES:
+            return True
+        return self.outages >= MOST_TRIES and now - self.first_at >= patience
+
+
+@dataclass
 class Side:
     """One bucket with the client that reaches it, every call bounded by the run's deadline."""
 
@@ -151,6 +188,8 @@ class Side:
     on_throttled: t.Callable[[], None] = lambda: None
     bucket: Bucket = field(init=False)
     _fastest: float = field(default=float("inf"), init=False)
+    _is_up: bool = field(default=False, init=False)
+    """Whether it has answered in this run, and was not given up since."""
 
     def __post_init__(self) -> None:
         self.bucket = Bucket(self.client, self.bucket_name, self.owner, self._patiently)
@@ -238,17 +277,34 @@ class Side:
             raise explain(self, what, key, error) from error
 
     def _again(self, work: t.Callable[[], _R]) -> _R:
-        tries = 0
+        failures = Failures()
         while True:
-            tries += 1
             try:
-                return work()
+                answer = work()
             except AmiStoreError as error:
-                if not is_passing(error) or tries >= MOST_TRIES:
-                    raise
-                if error_code(error) in BUSY_CODES:
-                    self.on_throttled()
-                self._pause(tries, error)
+                self._refuse_to_go_on(error, failures)
+                self._pause(failures.number, error)
+            else:
+                self._is_up = True
+                return answer
+
+    def _refuse_to_go_on(self, error: AmiStoreError, failures: Failures) -> None:
+        """Count a failure, and raise it where the request is not to be sent again.
+
+        An outage is waited out only at a side that has answered before: one that never has may not
+        exist, and the user is to hear of it soon. So is one that was given up.
+        """
+        if not is_passing(error):
+            # A refusal is an answer as well.
+            self._is_up |= bool(error_code(error))
+            raise error
+        now = self.clock.now()
+        failures.add(error, now)
+        if failures.last_too_long(now, LONGEST_OUTAGE if self._is_up else 0.0):
+            self._is_up &= not is_outage(error)
+            raise error
+        if error_code(error) in BUSY_CODES:
+            self.on_throttled()
 
     def _pause(self, tries: int, error: AmiStoreError) -> None:
         """Wait before the next try, by chance, since the other parts wait as well."""
@@ -270,6 +326,14 @@ def is_passing(error: AmiStoreError) -> bool:
         return code in THROTTLING_CODES | SERVER_CODES | PASSING_CODES | DAMAGE_CODES
     # S3 may answer 200 and fail afterwards; older releases of botocore then keep no code.
     return is_lost(error) or isinstance(getattr(error.exception, "response", None), dict)
+
+
+def is_outage(error: AmiStoreError) -> bool:
+    """Tell whether the server, or the way to it, fails whatever is asked, and not this request."""
+    code = error_code(error)
+    if code:
+        return code in OUTAGE_CODES
+    return is_lost(error) or type(error.exception).__name__ == CUT_SHORT
 
 
 def explain(side: Side, what: str, key: str, error: AmiStoreError) -> CopyError:
