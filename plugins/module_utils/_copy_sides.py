@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
+import shlex
 import threading
 import typing as t
 from dataclasses import dataclass, field
@@ -130,6 +132,9 @@ KMS_RIGHTS = (
     " kms:Decrypt on the key, in its policy too where another account owns it; a disabled key"
     " refuses everybody."
 )
+# How S3 speaks of KMS: by the right that lacks or by the key. Names of buckets, keys of objects and
+# users may hold these letters as well.
+_OF_KMS = re.compile(r"(?<![\w./-])kms:[A-Z][A-Za-z]+|\barn:aws[a-z-]*:kms:")
 PART_ADVICE = "The server takes no part of this size: set part_size (5 to 5120 MiB)"
 DAMAGE_ADVICE = f"The bytes were damaged on the way, again and again. {GOES_ON}"
 ADVICE = {
@@ -192,7 +197,10 @@ class Side:
     """Whether it has answered in this run, and was not given up since."""
 
     def __post_init__(self) -> None:
-        self.bucket = Bucket(self.client, self.bucket_name, self.owner, self._patiently)
+        owner_option = ("" if self.is_destination else "source_") + "expected_bucket_owner"
+        self.bucket = Bucket(
+            self.client, self.bucket_name, self.owner, self._patiently, owner_option
+        )
 
     @property
     def region(self) -> str:
@@ -252,6 +260,14 @@ class Side:
         )
         self._fastest = min(self._fastest, self.clock.now() - began)
         return answer
+
+    def may_list(self, key: str) -> bool:
+        """Tell whether the credentials are good for a listing, asked once."""
+        try:
+            self.send("list", "list_objects_v2", Prefix=key, MaxKeys=1)
+        except AmiStoreError:
+            return False
+        return True
 
     def _patiently(self, description: str, call: t.Callable[..., t.Any], **params: t.Any) -> t.Any:
         return self._again(lambda: send_once(description, call, **params))
@@ -380,11 +396,8 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
     if code == "InvalidObjectState":
         return CopyError, thaw_advice(side, key)
     if code == "400":
-        return (
-            CopyError,
-            f"Renew the credentials of the {side.name}: {_credentials(side)}. {GOES_ON}",
-        )
-    if "kms" in words.lower():
+        return CopyError, _after_400(side, key)
+    if code.startswith("KMS.") or _OF_KMS.search(words):
         return CopyError, f"{KMS_RIGHTS} {GOES_ON}"
     if code in FORBIDDEN_CODES:
         # A refused look has no words, and a checksum cannot be looked at without the key.
@@ -392,11 +405,27 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
     return CopyError, ADVICE.get(code, GOES_ON)
 
 
+def _after_400(side: Side, key: str) -> str:
+    """Return what to do about a 400, for which S3 gives no reason in its answer to a HEAD."""
+    if not key or not side.may_list(key):
+        return f"Renew the credentials of the {side.name}: {_credentials(side)}. {GOES_ON}"
+    way_out = (
+        "delete it or give another prefix"
+        if side.is_destination
+        else "have its owner write it anew with SSE-S3 or SSE-KMS"
+    )
+    return (
+        f"The credentials of the {side.name} work: they have just listed the key. The object may be"
+        " encrypted with a key that only its writer has (SSE-C); without that key nobody can look"
+        f" at it or copy it: {way_out}"
+    )
+
+
 def thaw_advice(side: Side, key: str) -> str:
     return (
         "The object is archived. Bring it back first: aws s3api restore-object --bucket"
-        f" {side.bucket.name} --key '{key}' --restore-request Days=7, and run the task again when"
-        " S3 has done so"
+        f" {side.bucket.name} --key {shlex.quote(key)} --restore-request Days=7, and run the task"
+        " again when S3 has done so"
     )
 
 

@@ -87,11 +87,17 @@ class Bucket:
         name: str,
         expected_owner: str | None = None,
         send: t.Callable[..., t.Any] = call_aws,
+        owner_option: str = "expected_bucket_owner",
     ) -> None:
+        """Take the client that reaches the bucket.
+
+        :param owner_option: what the user calls the expected owner of this bucket.
+        """
         self._client = client
         self._send_call = send
         self.name = name
         self._expected_owner = expected_owner
+        self._owner_option = owner_option
         self.pages_listed = 0
         """How many requests the last listing took: what a listing costs compared with HEADs."""
         self.listed_at: datetime | None = None
@@ -149,7 +155,7 @@ class Bucket:
                 raise
             raise InputError(
                 f"bucket '{self.name}' does not belong to account {self._expected_owner}, which"
-                " expected_bucket_owner asks for: S3 answers 403 to a request that names this"
+                f" {self._owner_option} asks for: S3 answers 403 to a request that names this"
                 " owner, and answers the same request without it. Nothing was changed."
             ) from error
 

@@ -1022,11 +1022,7 @@ def test_what_stops_the_whole_run_names_the_side_and_the_fix(
         ("GetObjectTagging", FORBIDDEN, ["source", "s3:GetObjectTagging"]),
         ("ListMultipartUploads", FORBIDDEN, ["s3:ListBucketMultipartUploads"]),
         ("ListParts", FORBIDDEN, ["s3:ListMultipartUploadParts"]),
-        (
-            "HeadObject",
-            Refusal("400", "Bad Request", 400),
-            ["source", "expired", "source_session_token"],
-        ),
+        ("HeadObject", Refusal("400", "Bad Request", 400), ["source", "SSE-C"]),
         ("GetObject", Refusal("InvalidObjectState", status=403), ["restore-object"]),
         ("UploadPart", Refusal("EntityTooSmall"), ["part_size"]),
         ("CompleteMultipartUpload", Refusal("EntityTooSmall"), ["part_size"]),
