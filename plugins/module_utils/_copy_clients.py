@@ -9,12 +9,16 @@ the source.
 from __future__ import annotations
 
 import contextlib
+import functools
 import typing as t
+import urllib.parse
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore.config
+    import botocore.loaders
     import botocore.session
     from botocore.exceptions import BotoCoreError
+    from botocore.regions import EndpointResolver
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -56,30 +60,58 @@ def sides(
     """
     params = module.params
     config = client_config(params, options.concurrency * MOST_STRETCHES)
+    client = module.client("s3", aws_config=config)
     destination = Side(
         DESTINATION,
-        module.client("s3", aws_config=config),
+        client,
         options.bucket,
         clock,
         deadline,
         owner=options.expected_bucket_owner,
         verifies=bool(params["validate_certs"]),
-        custom_endpoint=given(params["endpoint_url"]),
+        custom_endpoint=endpoint_beside_aws(client) or given(params["endpoint_url"]),
     )
     send_at_once(destination.client)
     connection = source_connection(params)
     verify = connection.get("verify", params["validate_certs"])
+    client = module.client("s3", aws_config=config, **connection)
     source = Side(
         SOURCE,
-        module.client("s3", aws_config=config, **connection),
+        client,
         options.source_bucket,
         clock,
         deadline,
         owner=options.source_expected_bucket_owner,
         verifies=bool(verify),
-        custom_endpoint=given(connection.get("endpoint", params["endpoint_url"])),
+        custom_endpoint=endpoint_beside_aws(client)
+        or given(connection.get("endpoint", params["endpoint_url"])),
     )
     return source, destination
+
+
+def endpoint_beside_aws(client: t.Any) -> str | None:
+    """Return host, port and path that a client sends its requests to, None where that is AWS.
+
+    Besides options, a profile or the environment may give it. The endpoints of AWS differ by Region
+    and network; behind all of those of a partition, the name of a bucket means the same bucket.
+    """
+    url = urllib.parse.urlsplit(str(client.meta.endpoint_url))
+    if (url.hostname or "").endswith(_suffixes_of_aws()):
+        return None
+    usual_port = 443 if url.scheme == "https" else 80
+    return f"{url.hostname}:{url.port or usual_port}{url.path.rstrip('/')}"
+
+
+@functools.cache
+def _suffixes_of_aws() -> tuple[str, ...]:
+    """Return what the names of AWS's own hosts end with, in all partitions."""
+    resolver = EndpointResolver(botocore.loaders.create_loader().load_data("endpoints"))
+    return tuple(
+        f".{suffix}"
+        for partition in resolver.get_available_partitions()
+        for tags in ([], ["dualstack"])
+        if (suffix := resolver.get_partition_dns_suffix(partition, tags))
+    )
 
 
 def send_at_once(client: t.Any) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import typing as t
 from functools import partial
 
+from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import (
+    endpoint_beside_aws,
+)
 from ansible_collections.amistore.aws.plugins.module_utils._copy_content import Memory
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import CopyOptions
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
@@ -44,11 +47,13 @@ class Means:
     @property
     def is_one_bucket(self) -> bool:
         """Whether source and destination are the same bucket."""
+        if self.source.bucket.name != self.destination.bucket.name:
+            return False
         source, destination = (
-            (side.bucket.name, side.custom_endpoint, side.client.meta.partition)
+            endpoint_beside_aws(side.client) or side.client.meta.partition
             for side in (self.source, self.destination)
         )
-        return source == destination
+        return bool(source == destination)
 
     def check_time(self) -> None:
         """Go on only while time is left.
