@@ -60,31 +60,28 @@ def sides(
     """
     params = module.params
     config = client_config(params, options.concurrency * MOST_STRETCHES)
-    client = module.client("s3", aws_config=config)
     destination = Side(
         DESTINATION,
-        client,
+        module.client("s3", aws_config=config),
         options.bucket,
         clock,
         deadline,
         owner=options.expected_bucket_owner,
         verifies=bool(params["validate_certs"]),
-        custom_endpoint=endpoint_beside_aws(client) or given(params["endpoint_url"]),
+        custom_endpoint=given(params["endpoint_url"]),
     )
     send_at_once(destination.client)
     connection = source_connection(params)
     verify = connection.get("verify", params["validate_certs"])
-    client = module.client("s3", aws_config=config, **connection)
     source = Side(
         SOURCE,
-        client,
+        module.client("s3", aws_config=config, **connection),
         options.source_bucket,
         clock,
         deadline,
         owner=options.source_expected_bucket_owner,
         verifies=bool(verify),
-        custom_endpoint=endpoint_beside_aws(client)
-        or given(connection.get("endpoint", params["endpoint_url"])),
+        custom_endpoint=given(connection.get("endpoint", params["endpoint_url"])),
     )
     return source, destination
 

@@ -112,7 +112,7 @@ class Module:
         ({"source_profile": "here", "profile": "amazon"}, ("here.example:9000", None)),
         (
             {"source_profile": "here", "profile": "amazon", "endpoint_url": VPC_ENDPOINT},
-            ("here.example:9000", VPC_ENDPOINT),
+            ("here.example:9000", None),
         ),
         (
             {
@@ -134,7 +134,7 @@ def test_a_profile_may_give_the_endpoint(
     config.write_text(PROFILES)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     both: Any = sides(Module(**params), CopyOptions("bucket", "bucket"), VirtualClock(), 1.0)
-    assert tuple(side.custom_endpoint for side in both) == expected
+    assert tuple(endpoint_beside_aws(side.client) for side in both) == expected
 
 
 def test_the_environment_may_give_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
