@@ -127,6 +127,8 @@ options:
     description:
       - How long the whole run may take, in seconds. When it has passed, the task fails, and running
         it again goes on.
+      - Within it, a side that has answered before and then throttles, fails or cannot be reached is
+        waited for, up to 15 minutes at a time.
     type: int
     default: 86400
   keep_unfinished:
