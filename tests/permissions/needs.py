@@ -109,7 +109,7 @@ NEEDS = (
     Need("copy_destination", "s3:GetObjectTagging", _REQUIRED),
     Need("copy_destination", "s3:PutObjectTagging", _REQUIRED),
     Need("copy_destination", "s3:ListMultipartUploadParts", _REQUIRED),
-    Need("copy_destination", "s3:AbortMultipartUpload", _REQUIRED),
+    Need("copy_destination", "s3:AbortMultipartUpload", _OPTIONAL),
     Need("copy_destination", "kms:GenerateDataKey", _BY_AWS),
     Need("copy_destination", "kms:Decrypt", _BY_AWS),
     Need("usage", "ec2:DescribeImages", _REQUIRED),
