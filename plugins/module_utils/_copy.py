@@ -34,6 +34,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import (
     State,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_job import Job
+from ansible_collections.amistore.aws.plugins.module_utils._copy_leftovers import Leftovers
 from ansible_collections.amistore.aws.plugins.module_utils._copy_means import Means
 from ansible_collections.amistore.aws.plugins.module_utils._copy_multipart import Multipart
 from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
@@ -71,6 +72,7 @@ class Copier:
         self._copy_prover = CopyProver(means, self._beside)
         self._small = Small(means, source_prover, self._copy_prover)
         self._multipart = Multipart(means, source_prover, self._copy_prover)
+        self._leftovers = Leftovers(means)
         self._by_s3 = ByS3(means, self._copy_prover, self._multipart)
 
     def copy(self, entry: CopyEntry) -> None:
@@ -101,7 +103,7 @@ class Copier:
             plan(self.means, job)
             action = self._decide(job)
         else:
-            self._multipart.find_leftovers(job)
+            self._leftovers.find(job)
         if action in (Action.COPY, Action.RESUME):
             self._beside.see_to_manifest(job)
         else:
@@ -180,7 +182,7 @@ class Copier:
             return
         entry.state = State.PRESENT
         entry.changed = action is not Action.KEEP or self._beside.stale_manifest(job) is not None
-        entry.changed |= job.removes_manifest or bool(self._multipart.leftovers(job))
+        entry.changed |= job.removes_manifest or bool(self._leftovers.of(job, kept=True))
         if job.record and action is Action.KEEP:
             entry.checksum, entry.proof = job.record.checksum, dict(job.record.proof)
         entry.changed |= self._tags.reconcile(job)
@@ -209,14 +211,14 @@ class Copier:
             entry.checksum, entry.proof = record.checksum, dict(record.proof)
             self._beside.write_stale_manifest(job)
             self._beside.remove_manifest(job)
-        self._multipart.abort_leftovers(job)
+        self._leftovers.abort(job, kept=True)
         entry.state = State.PRESENT
         entry.changed |= self._tags.reconcile(job)
 
     def _make(self, job: Job) -> None:
         """Copy the object, unless another run comes first."""
         entry = job.entry
-        self._multipart.abort_leftovers(job)
+        self._leftovers.abort(job, kept=False)
         entry.method, entry.method_reason = choose_method(self.means, job)
         entry.tags_after = dict(job.tags)
         try:

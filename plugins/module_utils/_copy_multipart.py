@@ -36,10 +36,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_unchanged impor
     see_destination_again,
     see_source_again,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import (
-    Unfinished,
-    Upload,
-)
+from ansible_collections.amistore.aws.plugins.module_utils._copy_uploads import Upload
 
 ABORTED = "aborted"
 MOST_TAKEOVERS = 20
@@ -63,7 +60,7 @@ class Multipart:
         :raises CopyError: as `send_parts` does.
         """
         stream = self._means.streaming(job)
-        with contextlib.closing(stream.ahead):
+        with contextlib.closing(stream.ahead), self._halting_reads():
             if job.unfinished.fitting is None:
                 stream.read_ahead(
                     job.layout.parts, min(MOST_AHEAD, self._means.options.concurrency)
@@ -71,6 +68,15 @@ class Multipart:
             upload = self.upload(job)
             stream = replace(stream, md5_step=_md5_step(job, upload))
             self.send_parts(job, upload, stream.send)
+
+    @contextlib.contextmanager
+    def _halting_reads(self) -> t.Iterator[None]:
+        """Let no read that nobody needs any more wait out an outage of the source."""
+        try:
+            yield
+        except BaseException:
+            self._means.source.halt.set()
+            raise
 
     # The upload
 
@@ -178,49 +184,6 @@ class Multipart:
             raise
         except AmiStoreError as error:
             raise self.interrupted(job, upload, upload.parts, error) from error
-
-    def find_leftovers(self, job: Job) -> None:
-        """Find the unfinished uploads of ours for a key whose object is there and needs none."""
-        key, destination = job.entry.key, self._means.destination
-        try:
-            old = [one for one in _copy_uploads.begun(destination, key) if self._is_old(one)]
-            found = _copy_uploads.sort_out(destination, key, old, job.digest, job.layout)
-        except StoppedError:
-            raise
-        except AmiStoreError as error:
-            self._warn_of_leftovers(job, error)
-            return
-        fitting = (found.fitting,) if found.fitting else ()
-        job.unfinished = Unfinished(others=(*found.others, *fitting))
-
-    def leftovers(self, job: Job) -> list[Upload]:
-        """Return the unfinished uploads of ours for this key that nobody will go on with."""
-        return [upload for upload in job.unfinished.others if self._is_old(upload)]
-
-    def abort_leftovers(self, job: Job) -> None:
-        """Abort unfinished uploads of ours for this key that nobody will go on with.
-
-        They cost no more than money, so that one that cannot be aborted holds up nothing.
-        """
-        for upload in self.leftovers(job):
-            try:
-                _copy_uploads.abort(self._means.destination, job.entry.key, upload)
-            except StoppedError:
-                raise
-            except AmiStoreError as error:
-                self._warn_of_leftovers(job, error)
-            else:
-                job.entry.changed = True
-
-    def _is_old(self, upload: Upload) -> bool:
-        days, now = self._means.options.abort_unfinished_after, self._means.clock.date()
-        return bool(upload.initiated and (now - upload.initiated).days >= days)
-
-    def _warn_of_leftovers(self, job: Job, error: AmiStoreError) -> None:
-        self._means.warnings.append(
-            f"{job.entry.key}: unfinished uploads of earlier runs, which S3 charges for, may stay"
-            f" at the destination: {error_text(error)}"
-        )
 
     # Its parts
 

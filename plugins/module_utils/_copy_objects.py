@@ -15,6 +15,7 @@ from functools import partial
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import parts_in_etag
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     FORBIDDEN_CODES,
+    LOOK,
     CopyError,
     Side,
     StoppedError,
@@ -97,7 +98,7 @@ def look(side: Side, key: str) -> Seen | None:
 
     :raises CopyError: says what to do.
     """
-    with side.explaining("look at", key):
+    with side.explaining(LOOK, key):
         answer = side.bucket.head_answer(key, ChecksumMode="ENABLED")
     if answer is None:
         return None

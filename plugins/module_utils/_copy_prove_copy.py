@@ -143,14 +143,17 @@ class CopyProver:
         """
         stream, copy = self._means.streaming(job), t.cast(Seen, job.present)
         checksums: dict[int, str] = {}
+        way_out = "Look at it; set overwrite: true to replace it"
+        if self._means.options.overwrite:
+            way_out = "Running the same task again replaces it"
 
         def compare(part: Part) -> None:
             checksums[part.number] = stream.sum_up(part)
             if self.read_back(job, copy, part) != checksums[part.number]:
                 url = self._means.destination.bucket.url(copy.key)
                 raise MismatchError(
-                    message=f"destination {url} was copied from the source by an earlier run, and"
-                    f" differs from it in part {part.number}. Set overwrite: true to replace it"
+                    message=f"destination {url} passes for a copy of the source that no run has"
+                    f" proved, and differs from it in part {part.number}. {way_out}"
                 )
 
         parts = job.layout.parts or [Part(1, 0, 0)]

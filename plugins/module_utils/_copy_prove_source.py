@@ -228,9 +228,9 @@ class SourceProver:
     def _untold(self, job: Job) -> str:
         return (
             f"{self._name(job)}: the server does not tell the size of each part that it was"
-            " uploaded in. With parts of different sizes its checksum cannot be compared, and every"
-            " run fails alike: then upload it anew in parts of one size, as aws s3 cp does, and"
-            " copy that."
+            " uploaded in. With parts of different sizes its checksum cannot be compared: if every"
+            " run fails alike, upload it anew in parts of one size, as aws s3 cp does, and copy"
+            " that."
         )
 
     def _name(self, job: Job) -> str:

@@ -48,7 +48,8 @@ PASSING_CODES = frozenset(
     {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "429"}
 )
 BUSY_CODES = THROTTLING_CODES | {"429", "503", "ServiceUnavailable"}
-OUTAGE_CODES = BUSY_CODES | SERVER_CODES | {"RequestTimeout"}
+# Not 500, which some servers answer to a request that they do not know.
+OUTAGE_CODES = BUSY_CODES | {"502", "504", "RequestTimeout"}
 EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
@@ -86,6 +87,7 @@ INCOMPLETE = frozenset({"FlexibleChecksumError", CUT_SHORT})
 
 _R = t.TypeVar("_R")
 
+LOOK = "look at"
 GOES_ON = "Running the same task again goes on from what is there"
 
 
@@ -192,9 +194,11 @@ class Side:
     """Set when the copy ends: nothing waits any longer."""
     on_throttled: t.Callable[[], None] = lambda: None
     bucket: Bucket = field(init=False)
+    patient: bool = True
+    """Whether outages are waited out; not any more once one was waited for in vain."""
     _fastest: float = field(default=float("inf"), init=False)
-    _is_up: bool = field(default=False, init=False)
-    """Whether it has answered in this run, and was not given up since."""
+    _answered_at: float | None = field(default=None, init=False)
+    """When it has answered anything, be it a refusal."""
 
     def __post_init__(self) -> None:
         owner_option = ("" if self.is_destination else "source_") + "expected_bucket_owner"
@@ -301,26 +305,39 @@ class Side:
                 self._refuse_to_go_on(error, failures)
                 self._pause(failures.number, error)
             else:
-                self._is_up = True
+                self._answered_at = self.clock.now()
                 return answer
 
     def _refuse_to_go_on(self, error: AmiStoreError, failures: Failures) -> None:
-        """Count a failure, and raise it where the request is not to be sent again.
-
-        An outage is waited out only at a side that has answered before: one that never has may not
-        exist, and the user is to hear of it soon. So is one that was given up.
-        """
+        """Count a failure, and raise it where the request is not to be sent again."""
+        now = self.clock.now()
         if not is_passing(error):
             # A refusal is an answer as well.
-            self._is_up |= bool(error_code(error))
+            self._answered_at = now if error_code(error) else self._answered_at
             raise error
-        now = self.clock.now()
         failures.add(error, now)
-        if failures.last_too_long(now, LONGEST_OUTAGE if self._is_up else 0.0):
-            self._is_up &= not is_outage(error)
+        if failures.last_too_long(now, self._patience(error, failures)):
+            self.patient &= now - failures.first_at < LONGEST_OUTAGE
             raise error
         if error_code(error) in BUSY_CODES:
             self.on_throttled()
+
+    def _patience(self, error: AmiStoreError, failures: Failures) -> float:
+        """Return for how many seconds a request may fail before it is given up.
+
+        | the side                                               | seconds |
+        |--------------------------------------------------------|---------|
+        | was waited for in vain in this run                     | 0       |
+        | has never answered: it may not exist                   | 0       |
+        | asks to slow down                                      | 900     |
+        | has answered others meanwhile: it is this request only | 0       |
+        | has answered before, and answers nobody                | 900     |
+        """
+        if not self.patient or self._answered_at is None:
+            return 0.0
+        if error_code(error) not in BUSY_CODES and self._answered_at > failures.first_at:
+            return 0.0
+        return LONGEST_OUTAGE
 
     def _pause(self, tries: int, error: AmiStoreError) -> None:
         """Wait before the next try, by chance, since the other parts wait as well."""
@@ -357,7 +374,7 @@ def explain(side: Side, what: str, key: str, error: AmiStoreError) -> CopyError:
     code, words = error_code(error), aws_words(error)
     if isinstance(error, ObjectForbiddenError):
         code = "403"
-    kind, advice = _refused_run(side, code, error) or _refused_object(side, key, code, words)
+    kind, advice = _refused_run(side, code, error) or _refused_object(side, what, key, code, words)
     return kind(
         f"{side.name} {side.bucket.url(key)}: cannot {what} it: {words.rstrip('.')}. {advice}", code
     )
@@ -385,7 +402,9 @@ def _refused_run(side: Side, code: str, error: AmiStoreError) -> tuple[type[Copy
     return (StoppedError, advice) if advice else None
 
 
-def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[CopyError], str]:
+def _refused_object(
+    side: Side, what: str, key: str, code: str, words: str
+) -> tuple[type[CopyError], str]:
     if code in CHANGED_CODES:
         return (TakenError if side.is_destination else SourceChangedError), _changed(side)
     if code in MISSING_CODES:
@@ -396,7 +415,7 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
     if code == "InvalidObjectState":
         return CopyError, thaw_advice(side, key)
     if code == "400":
-        return CopyError, _after_400(side, key)
+        return CopyError, _after_400(side, what, key)
     if code.startswith("KMS.") or _OF_KMS.search(words):
         return CopyError, f"{KMS_RIGHTS} {GOES_ON}"
     if code in FORBIDDEN_CODES:
@@ -405,9 +424,10 @@ def _refused_object(side: Side, key: str, code: str, words: str) -> tuple[type[C
     return CopyError, ADVICE.get(code, GOES_ON)
 
 
-def _after_400(side: Side, key: str) -> str:
+def _after_400(side: Side, what: str, key: str) -> str:
     """Return what to do about a 400, for which S3 gives no reason in its answer to a HEAD."""
-    if not key or not side.may_list(key):
+    # Others than the look at an object come to nobody's eyes.
+    if what != LOOK or not key or not side.may_list(key):
         return f"Renew the credentials of the {side.name}: {_credentials(side)}. {GOES_ON}"
     way_out = (
         "delete it or give another prefix"

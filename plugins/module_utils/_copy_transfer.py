@@ -26,7 +26,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_content import 
     Content,
     Memory,
 )
-from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen
+from ansible_collections.amistore.aws.plugins.module_utils._copy_objects import Seen, look
 from ansible_collections.amistore.aws.plugins.module_utils._copy_parts import DEFAULT_PART, Part
 from ansible_collections.amistore.aws.plugins.module_utils._copy_proof import (
     SentPart,
@@ -41,6 +41,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     Side,
     SourceChangedError,
     explain,
+    is_outage,
 )
 from ansible_collections.amistore.aws.plugins.module_utils._copy_stretches import (
     Stretches,
@@ -277,20 +278,29 @@ class Streaming:
         What is sent is forgotten on the way, so that a part that must be sent again is read again.
         """
         what = f"send part {part.number} of"
+        outages = 0
 
         def send_once() -> SentPart:
+            nonlocal outages
+            if outages > 1:
+                # Until it answers, the source would be read again and again for nothing.
+                look(self.destination, self.key)
             with self._held(part, whole_md5=not upload.checks) as content:
                 self.counts.add(sent=part.size)
                 began = self.destination.clock.now()
-                answer = self.destination.send(
-                    what,
-                    "upload_part",
-                    self.key,
-                    UploadId=upload.upload_id,
-                    PartNumber=part.number,
-                    Body=content,
-                    ChecksumSHA256=content.sha256,
-                )
+                try:
+                    answer = self.destination.send(
+                        what,
+                        "upload_part",
+                        self.key,
+                        UploadId=upload.upload_id,
+                        PartNumber=part.number,
+                        Body=content,
+                        ChecksumSHA256=content.sha256,
+                    )
+                except AmiStoreError as error:
+                    outages += is_outage(error)
+                    raise
                 self.foresee_sending(part.size, self.destination.clock.now() - began)
             refuse_other(self.destination, self.key, answer, content.sha256, content.md5)
             upload.uses_kms |= _is_kms(answer)

@@ -44,6 +44,8 @@ class Upload:
     upload_id: str
     parts: dict[int, SentPart] = field(default_factory=dict)
     initiated: datetime | None = None
+    latest: datetime | None = None
+    """When its last part came, its mark included."""
     marked: bool = False
     keeps_checksums: bool = True
     """The server says that it keeps the SHA-256 of parts."""
@@ -99,6 +101,7 @@ def sort_out(
         if seen is None:
             continue
         upload.marked = True
+        upload.latest = max(filter(None, (one.get("LastModified") for one in listed)), default=None)
         upload.with_checksums = bool(seen.get("ChecksumSHA256"))
         if _is_mark(seen, digest):
             upload.parts = _fitting_parts(listed, layout)

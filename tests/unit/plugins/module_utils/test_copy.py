@@ -606,6 +606,68 @@ def test_leftovers_are_aborted_where_the_copy_is_there_as_well(relay: Relay, los
     assert not relay.copy(tags={"a": "1"}).changed
 
 
+def test_a_leftover_that_would_fit_is_aborted_with_the_others_once_the_copy_is_there(
+    relay: Relay,
+) -> None:
+    relay.s3.kms = True
+    relay.store(encryption={"ServerSideEncryption": "aws:kms"})
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    relay.copy()
+    (old,) = relay.s3.uploads.values()
+    old.initiated = NOON - timedelta(days=8)
+    s3 = relay.s3
+    left = dict(s3.uploads)
+    s3.uploads.clear()
+    assert relay.copy().state is State.COPIED
+    s3.uploads |= left
+    del s3.buckets[TARGET_BUCKET][RECORD_KEY]
+    assert relay.copy(check_mode=True).changed
+    entry = relay.copy()
+    assert (entry.state, entry.changed) == (State.PRESENT, True)
+    assert entry.proof == {"source": "read twice", "destination": "read back", "parts_read_back": 4}
+    assert s3.uploads == {}
+    assert not relay.copy().changed
+
+
+def test_an_upload_that_a_run_was_at_lately_is_no_leftover(relay: Relay) -> None:
+    relay.store()
+    relay.s3.before["UploadPart"] = [passing] * 4 + [failing(FORBIDDEN)]
+    relay.copy()
+    (old,) = relay.s3.uploads.values()
+    old.initiated = NOON - timedelta(days=30)
+    assert relay.copy(tags={"a": "1"}, abort_unfinished_after=60).state is State.COPIED
+    list_parts = relay.s3.cloud.replies["ListParts"]
+
+    def of_days_ago(days: int) -> Any:
+        def answer(params: Any) -> Any:
+            found = list_parts(params)
+            for place, part in enumerate(found["Parts"]):
+                part["LastModified"] = NOON - timedelta(days=days + place)
+            return found
+
+        return answer
+
+    for days, left in ((6, 1), (7, 0)):
+        relay.s3.cloud.replies["ListParts"] = of_days_ago(days)
+        entry = relay.copy(tags={"a": "1"})
+        assert (entry.state, len(relay.s3.uploads)) == (State.PRESENT, left)
+
+
+def test_leftovers_that_cannot_be_looked_for_take_no_time_and_one_warning(relay: Relay) -> None:
+    keys = [f"dr/ami-{number:017x}.bin" for number in range(3)]
+    for key in keys:
+        relay.store(key=key)
+        assert relay.copy(key).state is State.COPIED
+    relay.s3.always["ListMultipartUploads"] = failing(Refusal("SlowDown", status=503))
+    copier, began = relay.copier(), relay.clock.now()
+    for key in keys:
+        entry = CopyEntry(key, key)
+        copier.copy(entry)
+        assert (entry.state, entry.changed) == (State.PRESENT, False)
+    assert len(copier.means.warnings) == 1
+    assert relay.clock.now() - began < 200
+
+
 @pytest.mark.parametrize("operation", ["AbortMultipartUpload", "ListMultipartUploads"])
 def test_leftovers_that_cannot_be_aborted_are_told_and_hold_up_nothing(
     relay: Relay, operation: str

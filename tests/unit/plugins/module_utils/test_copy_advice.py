@@ -19,6 +19,7 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     DESTINATION,
+    LOOK,
     KMS_RIGHTS,
     SOURCE,
     CopyError,
@@ -43,7 +44,7 @@ def told(relay: Relay, refusal: Refusal, name: str = SOURCE, key: str = KEY) -> 
     relay.s3.before["GetObject"] = [failing(refusal)]
     with pytest.raises(AmiStoreError) as refused:
         send_once("read it", side.client.get_object, Bucket=SOURCE_BUCKET, Key=key)
-    return str(explain(side, "read", key, refused.value).message)
+    return str(explain(side, LOOK, key, refused.value).message)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,12 +27,25 @@ from tests.unit.relay import BODY, KEY, Relay, failing
 from tests.unit.s3_in_memory import SOURCE_BUCKET
 
 DAY = 86400
+MARKS = 9998
+EVERYTHING = (
+    "HeadObject",
+    "GetObject",
+    "GetObjectTagging",
+    "ListMultipartUploads",
+    "ListParts",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+    "PutObject",
+)
 SLOW_DOWN = Refusal("SlowDown", "Please reduce your request rate.", 503)
 UNREACHABLE = EndpointConnectionError(endpoint_url="https://s3.example")
 OUTAGES = [
     SLOW_DOWN,
     Refusal("503", "Service Unavailable", 503),
-    Refusal("InternalError", status=500),
+    Refusal("504", "Gateway Timeout", 504),
     Refusal("RequestTimeout", status=400),
     ConnectionClosedError(endpoint_url="https://s3.example"),
     UNREACHABLE,
@@ -59,15 +73,79 @@ def out_for(relay: Relay, seconds: float, fault: Exception) -> Callable[[Any], N
     return refuse
 
 
+def is_of_the_body(params: Any) -> bool:
+    """Tell a part of the object from a mark, and the object from what lies beside it."""
+    return bool(params["Key"] == KEY and params.get("PartNumber", 1) < MARKS)
+
+
+def side_out_for(relay: Relay, operation: str, seconds: float, fault: Exception) -> None:
+    """Fail whatever a side is asked for so many seconds, from the first call of an operation on."""
+    out: dict[str, float] = {}
+
+    def begin(params: Any) -> None:
+        if is_of_the_body(params):
+            out.setdefault(params["Bucket"], relay.clock.now() + seconds)
+        refuse(params)
+
+    def refuse(params: Any) -> None:
+        if relay.clock.now() < out.get(params["Bucket"], 0.0):
+            raise fault
+
+    relay.s3.always = dict.fromkeys(EVERYTHING, refuse) | {operation: begin}
+
+
 @pytest.mark.parametrize("fault", OUTAGES)
 @pytest.mark.parametrize("operation", ["GetObject", "UploadPart", "CompleteMultipartUpload"])
 def test_an_outage_of_minutes_ends_no_copy(relay: Relay, operation: str, fault: Exception) -> None:
     relay.store()
-    relay.s3.always[operation] = out_for(relay, 600, fault)
+    side_out_for(relay, operation, 600, fault)
     entry = relay.copy(wait_timeout=DAY)
     assert (entry.state, entry.reason) == (State.COPIED, "")
     assert relay.s3.get(KEY).body == BODY
     assert max(relay.clock.slept) <= LONGEST_PAUSE
+    # An outage of the destination is no reason to read the source again and again.
+    assert len(relay.bodies_read()) <= (10 * MOST_TRIES if operation == "GetObject" else 8)
+
+
+def test_throttling_of_minutes_ends_no_copy(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["UploadPart"] = out_for(relay, 600, SLOW_DOWN)
+    entry = relay.copy(wait_timeout=DAY)
+    assert (entry.state, entry.reason) == (State.COPIED, "")
+
+
+@pytest.mark.parametrize("fault", OUTAGES[2:])
+def test_a_request_that_fails_where_others_are_answered_is_given_up_soon(
+    relay: Relay, fault: Exception
+) -> None:
+    relay.store()
+
+    def lose(params: Any) -> None:
+        if is_of_the_body(params):
+            raise fault
+
+    relay.s3.always["UploadPart"] = lose
+    began = relay.clock.now()
+    entry = relay.copy(wait_timeout=DAY)
+    assert entry.state is State.FAILED
+    assert relay.clock.now() - began < 2 * MOST_TRIES * LONGEST_PAUSE < LONGEST_OUTAGE
+
+
+def test_reads_that_nobody_needs_wait_out_no_outage(relay: Relay) -> None:
+    relay.store()
+    relay.s3.always["CreateMultipartUpload"] = failing(Refusal("AccessDenied", status=403))
+    real = threading.Event()
+
+    def lose(params: Any) -> None:
+        if is_of_the_body(params):
+            real.wait(0.05)
+            raise UNREACHABLE
+
+    relay.s3.always["GetObject"] = lose
+    began = relay.clock.now()
+    entry = relay.copy(wait_timeout=DAY)
+    assert "AccessDenied" in entry.reason
+    assert relay.clock.now() - began < LONGEST_OUTAGE
 
 
 @pytest.mark.parametrize("fault", OUTAGES)
@@ -99,7 +177,7 @@ def test_a_refusal_is_an_answer(relay: Relay, side: Side) -> None:
     ask(side)
 
 
-def test_a_side_that_was_given_up_is_given_up_soon_until_it_answers(
+def test_a_side_that_was_waited_for_in_vain_is_not_waited_for_again(
     relay: Relay, side: Side
 ) -> None:
     ask(side)
@@ -113,7 +191,15 @@ def test_a_side_that_was_given_up_is_given_up_soon_until_it_answers(
     del relay.s3.always["ListObjectsV2"]
     ask(side)
     relay.s3.always["ListObjectsV2"] = out_for(relay, 600, UNREACHABLE)
+    with pytest.raises(CopyError):
+        ask(side)
+
+
+def test_outages_that_end_are_waited_out_as_often_as_they_come(relay: Relay, side: Side) -> None:
     ask(side)
+    for _outage in range(3):
+        relay.s3.always["ListObjectsV2"] = out_for(relay, 600, UNREACHABLE)
+        ask(side)
 
 
 @pytest.mark.parametrize("code", ["BadDigest", "ConditionalRequestConflict", "OperationAborted"])
