@@ -19,8 +19,8 @@ from ansible_collections.amistore.aws.plugins.module_utils._copy_clients import 
 from ansible_collections.amistore.aws.plugins.module_utils._copy_inputs import State
 from ansible_collections.amistore.aws.plugins.module_utils._copy_sides import (
     DESTINATION,
-    LOOK,
     KMS_RIGHTS,
+    LOOK,
     SOURCE,
     CopyError,
     Side,
