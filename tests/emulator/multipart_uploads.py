@@ -108,12 +108,19 @@ class MultipartResponse(S3Response):
             raise S3Refusal("InvalidArgument", message)
         return number
 
+    def _put_part(
+        self, upload: FakeMultipart, number: int, body: bytes, checksum: Checksum | None
+    ) -> Any:
+        part = _put_part(upload, number, body, checksum)
+        part.last_modified = to_datetime(self.world.now())
+        return part
+
     def upload_part(self) -> TYPE_RESPONSE:
         upload, number = self._upload(), self._part_number()
         body = self.body or b""
         checksum = checked(self.headers, body, self.raw_body)
         _require_agreed(checksum, upload.emulated_terms.algorithm)
-        part = _put_part(upload, number, body, checksum)
+        part = self._put_part(upload, number, body, checksum)
         headers = {"ETag": part.etag, "content-length": "0", **_encryption_headers(upload)}
         return 200, headers | dict([checksum.header] if checksum else []), ""
 
@@ -123,7 +130,7 @@ class MultipartResponse(S3Response):
         body, size = source.extent(self.headers.get("x-amz-copy-source-range"))
         algorithm = upload.emulated_terms.algorithm
         checksum = computed(algorithm, body) if algorithm else None
-        part = _put_part(upload, number, body, checksum)
+        part = self._put_part(upload, number, body, checksum)
         part.contentsize = size
         changed = f"<LastModified>{part.last_modified_ISO8601}</LastModified>"
         inner = f"{changed}<ETag>{escape(part.etag)}</ETag>{checksum_element(checksum)}"

@@ -216,6 +216,15 @@ def test_pages_of_uploads_with_their_times(lab: Lab) -> None:
     assert [upload["Key"] for upload in narrowed] == ["c/ä b"]
 
 
+def test_a_part_has_the_time_at_which_it_was_sent(lab: Lab) -> None:
+    upload = begin(lab, "a")
+    for number in (1, 2):
+        upload.put(number, b"part")
+        lab.emulator.advance(10 * 86400)
+    first, second = lab.s3.list_parts(**upload.place)["Parts"]
+    assert (second["LastModified"] - first["LastModified"]).days in (9, 10)
+
+
 def test_metadata_tags_and_class_of_the_upload_are_the_objects(lab: Lab) -> None:
     upload = begin(
         lab,
