@@ -140,9 +140,9 @@ options:
     default: true
   abort_unfinished_after:
     description:
-      - After how many days an unfinished upload of this module is aborted when it does not fit the
-        source or the options any more, or the copy is there. The next run for the same key does
-        so. Uploads of others are never touched.
+      - After how many days without a new part an unfinished upload of this module is aborted when
+        it does not fit the source or the options any more, or the copy is there. The next run for
+        the same key does so. Uploads of others are never touched.
     type: int
     default: 7
 attributes:
