@@ -72,5 +72,5 @@ class Leftovers:
             self._given_up = True
             self._means.warnings.append(
                 f"{job.entry.key}: unfinished uploads of earlier runs, which S3 charges for, may"
-                f" stay at the destination: {error_text(error)}"
+                f" stay at the destination, and this run looks for no others: {error_text(error)}"
             )

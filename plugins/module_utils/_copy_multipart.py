@@ -167,6 +167,9 @@ class Multipart:
 
     def finish_aside(self) -> None:
         """Wait for what was to be aborted beside the copy."""
+        if self._aside:
+            # They are to be tried again, be it that the copy has failed.
+            self._means.destination.halt.clear()
         while self._aside:
             self._aside.pop().result()
 
@@ -252,7 +255,12 @@ class Multipart:
     def give_up(self, job: Job) -> None:
         """Abort an upload that has all its parts, where it is of no use to anybody any more."""
         if job.upload:
-            self._abort(job, job.upload)
+            told = self._abort(job, job.upload)
+            if told != ABORTED:
+                self._means.warnings.append(
+                    f"{job.entry.key}: the unfinished upload of this run is of no use any more, and"
+                    f" was {told}"
+                )
 
     def interrupted(
         self, job: Job, upload: Upload, parts: t.Mapping[int, SentPart], error: AmiStoreError

@@ -48,8 +48,8 @@ PASSING_CODES = frozenset(
     {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "429"}
 )
 BUSY_CODES = THROTTLING_CODES | {"429", "503", "ServiceUnavailable"}
-# Not 500, which some servers answer to a request that they do not know.
-OUTAGE_CODES = BUSY_CODES | {"502", "504", "RequestTimeout"}
+# Not a 500 without words, which some servers answer to a HEAD that they do not know.
+OUTAGE_CODES = (BUSY_CODES | SERVER_CODES | {"RequestTimeout"}) - {"500"}
 EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
@@ -154,6 +154,7 @@ class Failures:
     others: int = 0
     """Those that no outage explains, such as damaged content."""
     first_at: float = 0.0
+    last_at: float = 0.0
 
     @property
     def number(self) -> int:
@@ -162,19 +163,11 @@ class Failures:
     def add(self, error: AmiStoreError, now: float) -> None:
         if not self.number:
             self.first_at = now
+        self.last_at = now
         if is_outage(error):
             self.outages += 1
         else:
             self.others += 1
-
-    def last_too_long(self, now: float, patience: float) -> bool:
-        """Tell whether the request is to be given up.
-
-        A few tries may take long by themselves, where a large part gets lost at its end.
-        """
-        if self.others >= MOST_TRIES:
-            return True
-        return self.outages >= MOST_TRIES and now - self.first_at >= patience
 
 
 @dataclass
@@ -198,7 +191,7 @@ class Side:
     """Whether outages are waited out; not any more once one was waited for in vain."""
     _fastest: float = field(default=float("inf"), init=False)
     _answered_at: float | None = field(default=None, init=False)
-    """When it has answered anything, be it a refusal."""
+    """When a request has last succeeded, or was refused for good."""
 
     def __post_init__(self) -> None:
         owner_option = ("" if self.is_destination else "source_") + "expected_bucket_owner"
@@ -312,32 +305,42 @@ class Side:
         """Count a failure, and raise it where the request is not to be sent again."""
         now = self.clock.now()
         if not is_passing(error):
-            # A refusal is an answer as well.
-            self._answered_at = now if error_code(error) else self._answered_at
+            if error_code(error):
+                self._answered_at = now
             raise error
+        waits_until = self._waits_until(error, failures)
         failures.add(error, now)
-        if failures.last_too_long(now, self._patience(error, failures)):
-            self.patient &= now - failures.first_at < LONGEST_OUTAGE
+        # A few tries may take long by themselves, where a large part gets lost at its end.
+        if failures.others >= MOST_TRIES:
+            raise error
+        if failures.outages >= MOST_TRIES and now >= (waits_until or now):
+            if waits_until:
+                self.patient = False
             raise error
         if error_code(error) in BUSY_CODES:
             self.on_throttled()
 
-    def _patience(self, error: AmiStoreError, failures: Failures) -> float:
-        """Return for how many seconds a request may fail before it is given up.
+    def _waits_until(self, error: AmiStoreError, failures: Failures) -> float | None:
+        """Return until when a request that has failed before may fail again.
 
-        | the side                                               | seconds |
-        |--------------------------------------------------------|---------|
-        | was waited for in vain in this run                     | 0       |
-        | has never answered: it may not exist                   | 0       |
-        | asks to slow down                                      | 900     |
-        | has answered others meanwhile: it is this request only | 0       |
-        | has answered before, and answers nobody                | 900     |
+        | the side                                  | it may                                   |
+        |-------------------------------------------|------------------------------------------|
+        | was waited for in vain in this run        | be tried a few times                     |
+        | has never answered: it may not exist      | be tried a few times                     |
+        | asks to slow down                         | fail for 15 minutes                      |
+        | answers others: it is this request only   | be tried a few times                     |
+        | has answered before, and answers nobody   | fail for 15 minutes from the last answer |
+
+        :return: None for a few times. What was answered before its last failure was on its way.
         """
-        if not self.patient or self._answered_at is None:
-            return 0.0
-        if error_code(error) not in BUSY_CODES and self._answered_at > failures.first_at:
-            return 0.0
-        return LONGEST_OUTAGE
+        answered_at = self._answered_at
+        if not self.patient or answered_at is None:
+            return None
+        if error_code(error) in BUSY_CODES:
+            return failures.first_at + LONGEST_OUTAGE
+        if answered_at > failures.last_at:
+            return None
+        return max(failures.first_at, answered_at) + LONGEST_OUTAGE
 
     def _pause(self, tries: int, error: AmiStoreError) -> None:
         """Wait before the next try, by chance, since the other parts wait as well."""
@@ -414,8 +417,8 @@ def _refused_object(
         return UploadGoneError, UPLOAD_GONE
     if code == "InvalidObjectState":
         return CopyError, thaw_advice(side, key)
-    if code == "400":
-        return CopyError, _after_400(side, what, key)
+    if code == "400" and what == LOOK:
+        return CopyError, _after_400(side, key)
     if code.startswith("KMS.") or _OF_KMS.search(words):
         return CopyError, f"{KMS_RIGHTS} {GOES_ON}"
     if code in FORBIDDEN_CODES:
@@ -424,10 +427,9 @@ def _refused_object(
     return CopyError, ADVICE.get(code, GOES_ON)
 
 
-def _after_400(side: Side, what: str, key: str) -> str:
+def _after_400(side: Side, key: str) -> str:
     """Return what to do about a 400, for which S3 gives no reason in its answer to a HEAD."""
-    # Others than the look at an object come to nobody's eyes.
-    if what != LOOK or not key or not side.may_list(key):
+    if not key or not side.may_list(key):
         return f"Renew the credentials of the {side.name}: {_credentials(side)}. {GOES_ON}"
     way_out = (
         "delete it or give another prefix"

@@ -127,8 +127,9 @@ options:
     description:
       - How long the whole run may take, in seconds. When it has passed, the task fails, and running
         it again goes on.
-      - Within it, a side that has answered before and then throttles, fails or cannot be reached is
-        waited for, up to 15 minutes at a time.
+      - Within it, a side that asks to slow down, or that has answered before and then answers
+        nobody, is waited for up to 15 minutes. Once that was in vain, and where only one request
+        fails, a few tries are made.
     type: int
     default: 86400
   keep_unfinished:

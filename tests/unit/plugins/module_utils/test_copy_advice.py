@@ -38,13 +38,15 @@ def side_of(relay: Relay, name: str, bucket: str = SOURCE_BUCKET) -> Side:
     return relay.side(name, bucket, relay.clock.now() + 3600)
 
 
-def told(relay: Relay, refusal: Refusal, name: str = SOURCE, key: str = KEY) -> str:
+def told(
+    relay: Relay, refusal: Refusal, name: str = SOURCE, key: str = KEY, what: str = LOOK
+) -> str:
     """Return what the user reads of a refusal."""
     side = side_of(relay, name)
     relay.s3.before["GetObject"] = [failing(refusal)]
     with pytest.raises(AmiStoreError) as refused:
         send_once("read it", side.client.get_object, Bucket=SOURCE_BUCKET, Key=key)
-    return str(explain(side, LOOK, key, refused.value).message)
+    return str(explain(side, what, key, refused.value).message)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,13 @@ def test_a_400_whose_credentials_cannot_be_proved_asks_for_others(
     text = told(relay, BAD_REQUEST)
     assert "Renew the credentials of the source: source_access_key" in text
     assert "SSE-C" not in text
+
+
+def test_a_400_to_anything_but_a_look_is_about_no_key(relay: Relay) -> None:
+    text = told(relay, BAD_REQUEST, what="read part 1 of")
+    assert "Renew" not in text
+    assert "SSE-C" not in text
+    assert relay.s3.cloud.params("ListObjectsV2") == []
 
 
 def test_a_bucket_that_cannot_be_looked_at_has_no_key_of_a_writer(relay: Relay) -> None:

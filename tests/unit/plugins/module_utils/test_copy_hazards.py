@@ -272,6 +272,21 @@ def test_an_upload_is_given_up_where_another_run_was_first(relay: Relay) -> None
     assert relay.s3.uploads == {}
 
 
+def test_an_upload_that_is_of_no_use_and_cannot_be_aborted_is_told(relay: Relay) -> None:
+    relay.store()
+
+    def other_run(_params: Any) -> None:
+        assert relay.copy(part_size=2 * PART).state is State.COPIED
+        relay.s3.always["AbortMultipartUpload"] = failing(FORBIDDEN)
+        raise TAKEN
+
+    relay.s3.before["CompleteMultipartUpload"] = [other_run]
+    entry = relay.copy()
+    assert entry.state is State.PRESENT
+    (warning,) = relay.warnings
+    assert "is of no use any more, and was not aborted" in warning
+
+
 def test_a_large_upload_of_others_is_not_taken_for_an_old_one_of_ours(relay: Relay) -> None:
     relay.store()
     s3 = relay.wire.clients["s3"]

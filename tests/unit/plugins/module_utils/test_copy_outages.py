@@ -46,6 +46,7 @@ OUTAGES = [
     SLOW_DOWN,
     Refusal("503", "Service Unavailable", 503),
     Refusal("504", "Gateway Timeout", 504),
+    Refusal("InternalError", status=500),
     Refusal("RequestTimeout", status=400),
     ConnectionClosedError(endpoint_url="https://s3.example"),
     UNREACHABLE,
@@ -193,6 +194,34 @@ def test_a_side_that_was_waited_for_in_vain_is_not_waited_for_again(
     relay.s3.always["ListObjectsV2"] = out_for(relay, 600, UNREACHABLE)
     with pytest.raises(CopyError):
         ask(side)
+
+
+def test_an_answer_that_was_on_its_way_does_not_end_the_patience(relay: Relay, side: Side) -> None:
+    relay.store()
+    ask(side)
+    out = out_for(relay, 600, UNREACHABLE)
+
+    def answer_others_at_first(params: Any) -> None:
+        if len(relay.clock.slept) == 1:
+            side.call("look at", "head_object", KEY)
+        out(params)
+
+    relay.s3.always["ListObjectsV2"] = answer_others_at_first
+    ask(side)
+    assert len(relay.s3.cloud.params("HeadObject")) == 1
+
+
+def test_damage_takes_no_patience_with_outages(relay: Relay, side: Side) -> None:
+    ask(side)
+
+    def slowly_damaged() -> None:
+        relay.clock.time += LONGEST_OUTAGE
+        raise DamagedError("short")
+
+    with pytest.raises(DamagedError):
+        side.retry("read", KEY, slowly_damaged)
+    relay.s3.always["ListObjectsV2"] = out_for(relay, 600, UNREACHABLE)
+    ask(side)
 
 
 def test_outages_that_end_are_waited_out_as_often_as_they_come(relay: Relay, side: Side) -> None:
