@@ -84,15 +84,18 @@ def coverage() -> Check:
     return Check("coverage", what, (ANSIBLE12,), steps, after=f"unit-{ANSIBLE12.name}")
 
 
-def integration(leg: Environment) -> Check:
-    modules = (FLOOR_MODULES,) if leg is FLOOR else ()
+def _for_plays(leg: Environment) -> tuple[Environment, ...]:
+    """What plays of a leg need: its own environment, and where its modules run."""
+    return (leg, FLOOR_MODULES) if leg is FLOOR else (leg,)
 
+
+def integration(leg: Environment) -> Check:
     def steps() -> Iterator[Step]:
         run = (leg.python, "-m", "tests.integration.run", "--leg", leg.name)
         yield step(*run, variables=surroundings.plain())
 
     what = f"integration targets, {leg.name}"
-    return Check(f"integration-{leg.name}", what, (leg, EMULATOR, *modules), steps)
+    return Check(f"integration-{leg.name}", what, (*_for_plays(leg), EMULATOR), steps)
 
 
 def playbooks(leg: Environment) -> Check:
@@ -113,7 +116,7 @@ def _playbooks(name: str, what: str, leg: Environment, which: str) -> Check:
         run = (RUNNER.python, "-m", "pytest", "tests/playbooks", "-m", which)
         yield step(*run, variables=variables)
 
-    return Check(name, what, (leg, EMULATOR, RUNNER), steps)
+    return Check(name, what, (*_for_plays(leg), EMULATOR, RUNNER), steps)
 
 
 def emulator_tests() -> Check:

@@ -123,6 +123,12 @@ def test_every_leg_runs_unit_tests_and_integration_targets() -> None:
         assert environments.ALL[leg] in checks.ALL[f"integration-{leg}"].environments
 
 
+@pytest.mark.parametrize("kind", ["integration", "playbooks"])
+def test_plays_of_the_oldest_versions_bring_the_oldest_python_for_modules(kind: str) -> None:
+    assert environments.FLOOR_MODULES in checks.ALL[f"{kind}-floor"].environments
+    assert environments.FLOOR_MODULES not in checks.ALL[f"{kind}-ansible12"].environments
+
+
 def test_a_check_that_waits_names_one_that_is_there() -> None:
     waits = [one.after for one in checks.ALL.values() if one.after]
     assert waits
