@@ -226,7 +226,7 @@ class Multipart:
             told = self._abort(job, upload)
             if told != ABORTED:
                 told = f"{error_text(error).rstrip('.')}. The unfinished upload was {told}"
-                raise type(error)(message=told) from error
+                raise type(error)(message=told, code=error.code) from error
             raise
         except UploadGoneError:
             raise
