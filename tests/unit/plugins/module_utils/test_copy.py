@@ -506,6 +506,30 @@ def test_a_useless_upload_that_cannot_be_aborted_is_told_beside_the_copy(
     assert "s3:AbortMultipartUpload" in warning
 
 
+def test_a_useless_upload_is_aborted_in_more_than_one_try_though_the_copy_fails(
+    relay: Relay,
+) -> None:
+    relay.destination_endpoint = ELSEWHERE
+    real = threading.Event()
+
+    def refuse(params: Any) -> None:
+        if "ChecksumAlgorithm" in params:
+            raise FORBIDDEN
+
+    def be_busy(_params: Any) -> None:
+        # By then the copy has failed.
+        real.wait(0.2)
+        raise Refusal("SlowDown", status=503)
+
+    relay.s3.always["CreateMultipartUpload"] = refuse
+    relay.s3.before["AbortMultipartUpload"] = [be_busy]
+    relay.store()
+    entry = relay.copy()
+    assert entry.state is State.FAILED
+    assert relay.s3.before["AbortMultipartUpload"] == []
+    assert (relay.s3.uploads, relay.warnings) == ({}, [])
+
+
 def test_an_upload_that_can_be_neither_marked_nor_aborted_is_told(relay: Relay) -> None:
     relay.destination_endpoint = ELSEWHERE
 

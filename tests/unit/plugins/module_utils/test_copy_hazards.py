@@ -500,22 +500,23 @@ def test_what_looks_like_a_copy_without_the_mark_and_differs_is_an_error(relay: 
     assert relay.copy(overwrite=True).state is State.COPIED
 
 
-@pytest.mark.parametrize("metadata", [{}, {"note": "x" * 1999 + "y"}, {"note": "short"}])
-def test_other_metadata_than_that_of_a_source_without_room_is_another_object(
-    relay: Relay, metadata: dict[str, str]
+@pytest.mark.parametrize(
+    ("of_source", "of_other"),
+    [
+        # Without room for the mark, a copy has just the metadata of the source.
+        (FULL, {}),
+        (FULL, {"note": "x" * 1999 + "y"}),
+        (FULL, {"note": "short"}),
+        # With room for it, a copy has the mark as well.
+        ({}, {}),
+        ({"note": "short"}, {"note": "short"}),
+    ],
+)
+def test_what_has_not_the_metadata_of_a_copy_is_another_object(
+    relay: Relay, of_source: dict[str, str], of_other: dict[str, str]
 ) -> None:
-    relay.store(metadata=FULL)
-    other = StoredThing.in_parts(BODY, 2 * PART, metadata=metadata)
-    relay.s3.put(KEY, other, TARGET_BUCKET)
-    entry = relay.copy()
-    assert entry.state is State.FAILED
-    assert "is taken by another object" in entry.reason
-
-
-@pytest.mark.parametrize("metadata", [{}, {"note": "short"}])
-def test_a_source_with_room_for_the_mark_needs_it(relay: Relay, metadata: dict[str, str]) -> None:
-    relay.store(metadata=metadata)
-    other = StoredThing.in_parts(BODY, 2 * PART, metadata=metadata)
+    relay.store(metadata=of_source)
+    other = StoredThing.in_parts(BODY, 2 * PART, metadata=of_other)
     relay.s3.put(KEY, other, TARGET_BUCKET)
     entry = relay.copy()
     assert entry.state is State.FAILED
